@@ -1,0 +1,128 @@
+// What concerns more than one field, outside the sources: names, references, order of limits, certificates.
+
+#include "common/config/load.hpp"
+
+#include <algorithm>
+#include <set>
+
+namespace holdfast::config::detail {
+
+namespace {
+
+struct checker {
+  const gateway& value;
+  const places& where;
+  report& to;
+
+  place at(const void* field) const {
+    auto found = where.find(field);
+    return found == where.end() ? place{} : found->second;
+  }
+
+  /// The field's place where it was given, else that of the section around it.
+  place at(const void* field, const void* section) const { return where.contains(field) ? at(field) : at(section); }
+
+  template <class T>
+  std::vector<std::string> unique_names(const std::vector<T>& list, const std::string& what) {
+    std::vector<std::string> names;
+    for (const auto& entry : list) {
+      if (entry.name.empty())
+        continue; // reported as missing
+      auto same = std::find(names.begin(), names.end(), entry.name);
+      if (same == names.end())
+        names.push_back(entry.name);
+      else
+        to.add(at(&entry.name), "duplicate " + what + " " + quoted(entry.name));
+    }
+    return names;
+  }
+
+  void known(const std::string& name, const std::vector<std::string>& names, const std::string& what,
+             place there) const {
+    if (!name.empty() && std::find(names.begin(), names.end(), name) == names.end())
+      to.add(there, "unknown " + what + " " + quoted(name) + suggestion(name, names));
+  }
+
+  void classes() {
+    const auto names = unique_names(value.classes, "class");
+    for (const auto& s : value.sources)
+      known(s.record_class, names, "class", at(&s.record_class, &s));
+    for (const auto& d : value.destinations)
+      for (const auto& name : d.classes)
+        known(name, names, "class", at(&name));
+  }
+
+  void destinations() {
+    const auto names = unique_names(value.destinations, "destination");
+    if (value.destinations.empty() && !value.links.empty()) {
+      to.add(at(&value.links.front()), "there are links but no destination; declare it under 'destinations:'");
+      return;
+    }
+    for (const auto& l : value.links)
+      known(l.destination, names, "destination", at(&l.destination));
+  }
+
+  template <class T>
+  void ordered(const T& lower, const T& upper, const std::string& text, const void* section) const {
+    if (lower > upper)
+      to.add(where.contains(&upper) ? at(&upper) : at(&lower, section), text);
+  }
+
+  void links() {
+    unique_names(value.links, "link");
+    for (const auto& l : value.links) {
+      ordered(l.heartbeat_interval, l.heartbeat_timeout, "heartbeat_timeout is shorter than heartbeat_interval", &l);
+      ordered(l.reconnect.first, l.reconnect.cap, "reconnect: cap is shorter than first", &l);
+      certificate(l.tls);
+    }
+  }
+
+  void certificate(const tls& t) const {
+    if (t.certificate_file.empty() != t.key_file.empty())
+      to.add(at(&t.certificate_file, &t.key_file), "tls: certificate_file and key_file go together");
+  }
+
+  void watchdog() {
+    const auto& w = value.watchdog;
+    ordered(w.backoff_first, w.backoff_cap, "backoff_cap is shorter than backoff_first", &w);
+    std::vector<std::string> services{"store", "acquisition", "health", "collector"};
+    for (const auto& l : value.links)
+      services.push_back("uplink-" + l.name);
+    std::set<std::string> seen;
+    for (const auto& name : w.services) {
+      known(name, services, "service", at(&name));
+      if (!seen.insert(name).second)
+        to.add(at(&name), "duplicate service " + quoted(name));
+    }
+  }
+
+  void collector() {
+    if (!value.collector)
+      return;
+    const auto& c = *value.collector;
+    certificate(c.tls);
+    if (c.tls.enabled && c.tls.certificate_file.empty() && c.tls.key_file.empty())
+      to.add(at(&c.tls), "tls: the collector needs certificate_file and key_file");
+  }
+
+  void store() {
+    const auto& s = value.store;
+    if (s.max_batch.count > s.quota.count)
+      to.add(at(&s.max_batch, &s.quota), "max_batch is larger than quota");
+  }
+};
+
+} // namespace
+
+void check(const gateway& value, const places& where, report& to) {
+  checker c{value, where, to};
+  c.classes();
+  c.destinations();
+  c.links();
+  c.store();
+  c.watchdog();
+  c.collector();
+  check_sources(value, where, to);
+}
+
+} // namespace holdfast::config::detail

@@ -1,0 +1,200 @@
+#include "common/storage/lmdb.hpp"
+
+#include <fmt/format.h>
+#include <lmdb.h>
+
+#include <cerrno>
+#include <cstring>
+#include <endian.h>
+
+namespace holdfast::storage {
+
+namespace {
+
+[[noreturn]] void fail(int code, const char* what) {
+  throw error(code, fmt::format("failed to {}: {}", what, ::mdb_strerror(code)));
+}
+
+void check(int code, const char* what) {
+  if (code != MDB_SUCCESS)
+    fail(code, what);
+}
+
+// mdb_val wants mutable memory but does not write to keys and values it is given.
+MDB_val val(std::string_view s) { return {s.size(), const_cast<char*>(s.data())}; }
+std::string_view view(const MDB_val& v) { return {static_cast<const char*>(v.mv_data), v.mv_size}; }
+
+constexpr unsigned max_tables = 256;
+constexpr unsigned max_readers = 64;
+
+} // namespace
+
+bool error::full() const noexcept { return code_ == MDB_MAP_FULL || code_ == ENOSPC || code_ == EDQUOT; }
+
+bool error::damaged() const noexcept {
+  return code_ == MDB_CORRUPTED || code_ == MDB_PAGE_NOTFOUND || code_ == MDB_PANIC || code_ == MDB_INVALID
+         || code_ == MDB_VERSION_MISMATCH;
+}
+
+environment::environment(const std::string& directory, std::uint64_t map_bytes, mode m)
+    : read_only_(m == mode::read_only), directory_(directory) {
+  check(::mdb_env_create(&env_), "create LMDB environment");
+  unsigned flags = MDB_NOTLS | MDB_NORDAHEAD;
+  if (read_only_)
+    flags |= MDB_RDONLY;
+  int rc = ::mdb_env_set_maxdbs(env_, max_tables);
+  if (rc == 0)
+    rc = ::mdb_env_set_maxreaders(env_, max_readers);
+  if (rc == 0 && map_bytes > 0)
+    rc = ::mdb_env_set_mapsize(env_, map_bytes);
+  if (rc == 0)
+    rc = ::mdb_env_open(env_, directory.c_str(), flags, 0600);
+  if (rc != 0) {
+    ::mdb_env_close(env_);
+    throw error(rc, fmt::format("failed to open {}: {}", directory, ::mdb_strerror(rc)));
+  }
+}
+
+environment::~environment() { ::mdb_env_close(env_); }
+
+std::optional<table> environment::open_table(const std::string& name) {
+  txn t(*this, read_only_ ? txn::kind::read : txn::kind::write);
+  table db = 0;
+  const int rc = ::mdb_dbi_open(t.native(), name.c_str(), read_only_ ? 0 : MDB_CREATE, &db);
+  if (rc == MDB_NOTFOUND)
+    return std::nullopt;
+  check(rc, "open database");
+  t.commit();
+  return db;
+}
+
+std::vector<std::string> environment::table_names() {
+  std::vector<std::string> names;
+  txn t(*this, txn::kind::read);
+  table main = 0;
+  check(::mdb_dbi_open(t.native(), nullptr, 0, &main), "open main database");
+  cursor c(t, main);
+  for (auto e = c.first(); e; e = c.next())
+    names.emplace_back(e->key);
+  return names;
+}
+
+int environment::clear_dead_readers() {
+  int dead = 0;
+  ::mdb_reader_check(env_, &dead);
+  return dead;
+}
+
+void environment::adopt_map_size() { check(::mdb_env_set_mapsize(env_, 0), "adopt map size"); }
+
+txn::txn(environment& env, kind k) {
+  const unsigned flags = k == kind::read ? MDB_RDONLY : 0;
+  int rc = ::mdb_txn_begin(env.native(), nullptr, flags, &txn_);
+  if (rc == MDB_READERS_FULL && env.clear_dead_readers() > 0)
+    rc = ::mdb_txn_begin(env.native(), nullptr, flags, &txn_);
+  check(rc, "begin transaction");
+}
+
+txn::~txn() {
+  if (txn_ != nullptr)
+    ::mdb_txn_abort(txn_);
+}
+
+std::optional<std::string_view> txn::get(table t, std::string_view key) {
+  auto k = val(key);
+  MDB_val v;
+  const int rc = ::mdb_get(txn_, t, &k, &v);
+  if (rc == MDB_NOTFOUND)
+    return std::nullopt;
+  check(rc, "read entry");
+  return view(v);
+}
+
+void txn::put(table t, std::string_view key, std::string_view value) {
+  auto k = val(key);
+  auto v = val(value);
+  check(::mdb_put(txn_, t, &k, &v, 0), "write entry");
+}
+
+char* txn::append(table t, std::string_view key, std::size_t bytes) {
+  auto k = val(key);
+  MDB_val v{bytes, nullptr};
+  check(::mdb_put(txn_, t, &k, &v, MDB_APPEND | MDB_RESERVE), "append entry");
+  return static_cast<char*>(v.mv_data);
+}
+
+bool txn::erase(table t, std::string_view key) {
+  auto k = val(key);
+  const int rc = ::mdb_del(txn_, t, &k, nullptr);
+  if (rc != MDB_NOTFOUND)
+    check(rc, "delete entry");
+  return rc == MDB_SUCCESS;
+}
+
+std::uint64_t txn::erase_seqs(table t, std::uint64_t first, std::uint64_t last) {
+  cursor c(*this, t);
+  std::uint64_t n = 0;
+  for (auto e = c.at_or_after(seq_key(first)); e && key_seq(e->key) <= last; e = c.next(), ++n)
+    c.erase();
+  return n;
+}
+
+std::uint64_t txn::used_bytes(table t) {
+  MDB_stat s;
+  check(::mdb_stat(txn_, t, &s), "read statistics");
+  return s.ms_psize * (s.ms_branch_pages + s.ms_leaf_pages + s.ms_overflow_pages);
+}
+
+std::uint64_t txn::entries(table t) {
+  MDB_stat s;
+  check(::mdb_stat(txn_, t, &s), "read statistics");
+  return s.ms_entries;
+}
+
+void txn::commit() {
+  const int rc = ::mdb_txn_commit(txn_);
+  txn_ = nullptr;  // LMDB has freed it, whatever the outcome
+  check(rc, "commit");
+}
+
+cursor::cursor(txn& t, table db) { check(::mdb_cursor_open(t.native(), db, &cursor_), "open cursor"); }
+
+cursor::~cursor() { ::mdb_cursor_close(cursor_); }
+
+std::optional<cursor::entry> cursor::move(int op, std::string_view key) {
+  auto k = val(key);
+  MDB_val v;
+  const int rc = ::mdb_cursor_get(cursor_, &k, &v, static_cast<MDB_cursor_op>(op));
+  if (rc == MDB_NOTFOUND)
+    return std::nullopt;
+  check(rc, "move cursor");
+  return entry{view(k), view(v)};
+}
+
+std::optional<cursor::entry> cursor::first() { return move(MDB_FIRST); }
+std::optional<cursor::entry> cursor::last() { return move(MDB_LAST); }
+std::optional<cursor::entry> cursor::next() { return move(MDB_NEXT); }
+std::optional<cursor::entry> cursor::at_or_after(std::string_view key) { return move(MDB_SET_RANGE, key); }
+
+std::optional<cursor::entry> cursor::at_or_before(std::string_view key) {
+  auto found = at_or_after(key);
+  if (found && found->key == key)
+    return found;
+  return found ? move(MDB_PREV) : last();
+}
+
+void cursor::erase() { check(::mdb_cursor_del(cursor_, 0), "delete entry"); }
+
+std::string seq_key(std::uint64_t seq) {
+  const auto big = htobe64(seq);
+  return {reinterpret_cast<const char*>(&big), sizeof big};
+}
+
+std::uint64_t key_seq(std::string_view key) {
+  std::uint64_t big = 0;
+  if (key.size() == sizeof big)
+    std::memcpy(&big, key.data(), sizeof big);
+  return be64toh(big);
+}
+
+} // namespace holdfast::storage

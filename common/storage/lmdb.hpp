@@ -1,0 +1,118 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <vector>
+
+struct MDB_env;
+struct MDB_txn;
+struct MDB_cursor;
+
+namespace holdfast::storage {
+
+/// An LMDB call failed. `code` is LMDB's (MDB_MAP_FULL, ...) or an errno.
+class error : public std::runtime_error {
+public:
+  error(int code, const std::string& text) : std::runtime_error(text), code_(code) {}
+  int code() const noexcept { return code_; }
+  bool full() const noexcept;     ///< the map or the disk has no room
+  bool damaged() const noexcept;  ///< the file is not what LMDB wrote
+
+private:
+  int code_;
+};
+
+using table = unsigned;  // an MDB_dbi; open for the life of the environment
+
+class txn;
+
+/// One LMDB file in a directory of its own: default durability (a commit is on disk when it returns), no writemap,
+/// readers not tied to threads. One environment per file and process.
+class environment {
+public:
+  enum class mode { read_write, read_only };
+  /// `map_bytes` bounds the file. Throws error.
+  environment(const std::string& directory, std::uint64_t map_bytes, mode m);
+  ~environment();
+  environment(const environment&) = delete;
+  environment& operator=(const environment&) = delete;
+
+  /// Opens a named database, creating it where the mode allows; nullopt: it is not there.
+  std::optional<table> open_table(const std::string& name);
+  std::vector<std::string> table_names();
+  /// Clears reader slots of dead processes; returns how many.
+  int clear_dead_readers();
+  /// Takes over a size that another process gave the map.
+  void adopt_map_size();
+  MDB_env* native() const noexcept { return env_; }
+  bool read_only() const noexcept { return read_only_; }
+  const std::string& directory() const noexcept { return directory_; }
+
+private:
+  MDB_env* env_ = nullptr;
+  bool read_only_;
+  std::string directory_;
+};
+
+/// A transaction; aborted unless committed. Belongs to one handler: never kept across messages. Values point into the
+/// map and are valid until the end of the transaction.
+class txn {
+public:
+  enum class kind { read, write };
+  txn(environment& env, kind k);
+  ~txn();
+  txn(const txn&) = delete;
+  txn& operator=(const txn&) = delete;
+
+  std::optional<std::string_view> get(table t, std::string_view key);
+  void put(table t, std::string_view key, std::string_view value);
+  /// Appends a key that sorts after all others and returns where to write its value.
+  char* append(table t, std::string_view key, std::size_t bytes);
+  bool erase(table t, std::string_view key);
+  /// Deletes the entries with seq keys (seq_key) in [first, last]; returns how many.
+  std::uint64_t erase_seqs(table t, std::uint64_t first, std::uint64_t last);
+  /// Pages of the database times the page size: what it takes on disk.
+  std::uint64_t used_bytes(table t);
+  std::uint64_t entries(table t);
+  void commit();
+  MDB_txn* native() const noexcept { return txn_; }
+
+private:
+  MDB_txn* txn_ = nullptr;
+};
+
+/// A position in a database, within a transaction.
+class cursor {
+public:
+  struct entry {
+    std::string_view key;
+    std::string_view value;
+  };
+  cursor(txn& t, table db);
+  ~cursor();
+  cursor(const cursor&) = delete;
+  cursor& operator=(const cursor&) = delete;
+
+  std::optional<entry> first();
+  std::optional<entry> last();
+  std::optional<entry> next();
+  /// First entry whose key is not below.
+  std::optional<entry> at_or_after(std::string_view key);
+  /// Last entry whose key is not above.
+  std::optional<entry> at_or_before(std::string_view key);
+  void erase();
+
+private:
+  std::optional<entry> move(int op, std::string_view key = {});
+  MDB_cursor* cursor_ = nullptr;
+};
+
+/// Eight bytes, big-endian: sorts as the number does, and can be read on another machine.
+std::string seq_key(std::uint64_t seq);
+std::uint64_t key_seq(std::string_view key);
+
+} // namespace holdfast::storage

@@ -1,0 +1,67 @@
+#include "common/storage/stored_batch.hpp"
+
+#include "common/core/crc32c.hpp"
+
+#include <cstring>
+#include <endian.h>
+
+namespace holdfast::storage {
+
+namespace {
+
+constexpr std::uint8_t layout_version = 1;
+constexpr std::uint8_t oldest_reader = 1;
+
+void put32(char* to, std::uint32_t v) noexcept {
+  v = htole32(v);
+  std::memcpy(to, &v, sizeof v);
+}
+void put64(char* to, std::uint64_t v) noexcept {
+  v = htole64(v);
+  std::memcpy(to, &v, sizeof v);
+}
+std::uint32_t get32(const char* from) noexcept {
+  std::uint32_t v;
+  std::memcpy(&v, from, sizeof v);
+  return le32toh(v);
+}
+std::uint64_t get64(const char* from) noexcept {
+  std::uint64_t v;
+  std::memcpy(&v, from, sizeof v);
+  return le64toh(v);
+}
+
+} // namespace
+
+void stored_batch::encode(char* to) const noexcept {
+  to[0] = static_cast<char>(layout_version);
+  to[1] = static_cast<char>(oldest_reader);
+  to[2] = static_cast<char>(gap_reason);
+  to[3] = historical ? 1 : 0;
+  put32(to + 4, record_count);
+  put32(to + 8, crc);
+  put32(to + 12, static_cast<std::uint32_t>(payload.size()));
+  put64(to + 16, static_cast<std::uint64_t>(stored_unix_nanos));
+  if (!payload.empty())
+    std::memcpy(to + header_bytes, payload.data(), payload.size());
+}
+
+std::optional<stored_batch> stored_batch::decode(std::string_view value) noexcept {
+  if (value.size() < header_bytes || static_cast<std::uint8_t>(value[1]) > layout_version)
+    return std::nullopt;
+  const char* p = value.data();
+  if (get32(p + 12) != value.size() - header_bytes)
+    return std::nullopt;
+  stored_batch b;
+  b.gap_reason = static_cast<std::uint8_t>(p[2]);
+  b.historical = (p[3] & 1) != 0;
+  b.record_count = get32(p + 4);
+  b.crc = get32(p + 8);
+  b.stored_unix_nanos = static_cast<std::int64_t>(get64(p + 16));
+  b.payload = value.substr(header_bytes);
+  return b;
+}
+
+bool stored_batch::intact() const noexcept { return gap_reason != 0 || crc32c(payload) == crc; }
+
+} // namespace holdfast::storage

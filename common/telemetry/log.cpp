@@ -1,0 +1,71 @@
+#include "common/telemetry/log.hpp"
+
+#include <spdlog/async.h>
+#include <spdlog/sinks/ansicolor_sink.h>
+#include <spdlog/spdlog.h>
+
+#include <atomic>
+#include <mutex>
+
+namespace holdfast::log {
+
+namespace {
+
+std::shared_ptr<spdlog::async_logger> logger;
+std::shared_ptr<spdlog::details::thread_pool> pool;
+std::mutex mutex;
+std::atomic<level> threshold_now{level::info};
+
+spdlog::level::level_enum native(level l) {
+  switch (l) {
+    case level::trace: return spdlog::level::trace;
+    case level::debug: return spdlog::level::debug;
+    case level::info: return spdlog::level::info;
+    case level::warn: return spdlog::level::warn;
+    case level::error: return spdlog::level::err;
+    case level::off: return spdlog::level::off;
+  }
+  return spdlog::level::info;
+}
+
+} // namespace
+
+void open(std::string_view service, level threshold) {
+  std::lock_guard lock(mutex);
+  pool = std::make_shared<spdlog::details::thread_pool>(4096, 1);
+  auto sink = std::make_shared<spdlog::sinks::ansicolor_stderr_sink_mt>();
+  logger = std::make_shared<spdlog::async_logger>(std::string(service), sink, pool,
+                                                  spdlog::async_overflow_policy::overrun_oldest);
+  logger->set_pattern("%Y-%m-%dT%H:%M:%S.%e%z %^%l%$ %n %v");
+  logger->set_level(spdlog::level::trace);
+  logger->flush_on(spdlog::level::info);
+  threshold_now = threshold;
+}
+
+void close() {
+  std::lock_guard lock(mutex);
+  logger.reset();
+  pool.reset();
+}
+
+void set_level(level threshold) { threshold_now = threshold; }
+
+bool parse(std::string_view text, level& out) {
+  constexpr std::pair<std::string_view, level> names[] = {
+    {"trace", level::trace}, {"debug", level::debug}, {"info", level::info},
+    {"warn", level::warn},   {"error", level::error}, {"off", level::off}};
+  for (auto& [name, value] : names)
+    if (name == text)
+      return out = value, true;
+  return false;
+}
+
+bool enabled(level l) noexcept { return l >= threshold_now.load(std::memory_order_relaxed); }
+
+void write(level l, std::string_view text) {
+  std::lock_guard lock(mutex);
+  if (logger)
+    logger->log(native(l), text);
+}
+
+} // namespace holdfast::log
