@@ -1,0 +1,225 @@
+#include "services/store/batch_file.hpp"
+
+#include "common/core/time.hpp"
+#include "common/storage/stored_batch.hpp"
+#include "common/telemetry/log.hpp"
+#include "holdfast/v1/record.pb.h"
+#include "holdfast/v1/storage.pb.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+
+namespace holdfast::store {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+template <class Message> Message parse(std::string_view bytes, const char* what) {
+  Message m;
+  if (!m.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())))
+    throw storage::error(0, fmt::format("failed to read {}: not understood", what));
+  return m;
+}
+
+std::string delivery_key(const std::string& destination, const std::string& record_class) {
+  return destination + '\0' + record_class;
+}
+
+} // namespace
+
+std::uint64_t map_bytes(config::bytes quota) { return quota.count + quota.count / 8 + (64ULL << 20); }
+
+batch_file::batch_file(const config::store& settings, const std::string& gateway,
+                       const std::vector<config::record_class>& classes) {
+  fs::create_directories(settings.directory);
+  lock_ = std::make_unique<service::instance_lock>(settings.directory, "holdfast-store");
+  try {
+    open(settings, gateway);
+  } catch (const storage::error& e) {
+    if (!e.damaged())
+      throw;
+    quarantine(settings.directory, e.what());
+    open(settings, gateway);
+  }
+  for (auto& c : classes)
+    tables_[c.name] = *env_->open_table("class/" + c.name);
+  storage::txn t(*env_, storage::txn::kind::read);
+  for (auto& [name, table] : tables_) {
+    auto row = t.get(classes_, name);
+    heads_[name] = row ? parse<v1::ClassRow>(*row, "class row").last_seq() : 0;
+  }
+}
+
+void batch_file::open(const config::store& settings, const std::string& gateway) {
+  env_.reset();
+  env_ = std::make_unique<storage::environment>(settings.directory, map_bytes(settings.quota),
+                                                storage::environment::mode::read_write);
+  const auto names = env_->table_names();
+  const bool ours = std::find(names.begin(), names.end(), "meta") != names.end();
+  if (!names.empty() && !ours)
+    throw foreign_directory(fmt::format("failed to open store {}: an LMDB file of another program (database \"{}\")",
+                                        settings.directory, names.front()));
+  meta_ = *env_->open_table("meta");
+  check_identity(gateway);
+  classes_ = *env_->open_table("classes");
+  producers_ = *env_->open_table("producers");
+  delivery_ = *env_->open_table("delivery");
+  env_->clear_dead_readers();
+}
+
+void batch_file::check_identity(const std::string& gateway) {
+  storage::txn t(*env_, storage::txn::kind::write);
+  if (auto row = t.get(meta_, "store")) {
+    const auto id = parse<v1::StoreIdentity>(*row, "store identity");
+    if (id.kind() != store_kind)
+      throw foreign_directory(fmt::format("failed to open store {}: it is a {}", env_->directory(), id.kind()));
+    if (id.oldest_reader() > store_schema)
+      throw foreign_directory(fmt::format("failed to open store {}: written by a newer version (schema {}, this is {})",
+                                          env_->directory(), id.schema(), store_schema));
+    epoch_ = id.epoch();
+    return;
+  }
+  v1::StoreIdentity id;
+  epoch_ = random_id();
+  id.set_schema(store_schema);
+  id.set_oldest_reader(store_schema);
+  id.set_epoch(epoch_);
+  id.set_gateway(gateway);
+  id.set_kind(store_kind);
+  id.set_created_unix_nanos(unix_nanos());
+  t.put(meta_, "store", id.SerializeAsString());
+  t.commit();
+}
+
+void batch_file::quarantine(const std::string& directory, const std::string& cause) {
+  env_.reset();
+  const auto from = fs::path(directory) / "data.mdb";
+  const auto to = fs::path(directory) / fmt::format("data.mdb.damaged-{}", unix_nanos());
+  fs::rename(from, to);
+  fs::remove(fs::path(directory) / "lock.mdb");  // holds reader slots only
+  set_aside_ = to.string();
+  log::error("store file set aside file={} cause=\"{}\"", set_aside_, cause);
+}
+
+void batch_file::load(producer_table& producers, delivery_state& delivery) {
+  storage::txn t(*env_, storage::txn::kind::read);
+  storage::cursor p(t, producers_);
+  for (auto e = p.first(); e; e = p.next()) {
+    const auto row = parse<v1::ProducerRow>(e->value, "producer row");
+    producers.load(std::string(e->key),
+                   {.record_class = row.record_class(), .committed = row.last_seq(), .position = row.position()});
+  }
+  storage::cursor d(t, delivery_);
+  for (auto e = d.first(); e; e = d.next()) {
+    const auto cut = e->key.find('\0');
+    if (cut == std::string_view::npos)
+      continue;
+    std::vector<seq_range> ranges;
+    const auto row = parse<v1::DeliveryRow>(e->value, "delivery row");
+    for (auto& r : row.ranges())
+      ranges.push_back({r.first(), r.last()});
+    delivery.load(std::string(e->key.substr(0, cut)), std::string(e->key.substr(cut + 1)), ranges);
+  }
+}
+
+std::optional<batch> batch_file::read_at_or_after(const std::string& record_class, std::uint64_t seq) {
+  storage::txn t(*env_, storage::txn::kind::read);
+  storage::cursor c(t, tables_.at(record_class));
+  auto e = c.at_or_after(storage::seq_key(seq));
+  if (!e)
+    return std::nullopt;
+  batch b{.record_class = record_class};
+  b.seqs.first = storage::key_seq(e->key);
+  const auto stored = storage::stored_batch::decode(e->value);
+  if (stored && stored->record_count > 0 && stored->intact()) {
+    b.seqs.last = b.seqs.first + stored->record_count - 1;
+    b.crc = stored->crc;
+    b.gap_reason = stored->gap_reason;
+    b.payload = blob(std::string(stored->payload));
+    return b;
+  }
+  // The extent is known from the neighbour even where the header cannot be trusted.
+  if (auto after = c.next()) {
+    b.seqs.last = storage::key_seq(after->key) - 1;
+  } else {
+    auto row = t.get(classes_, record_class);
+    b.seqs.last = row ? parse<v1::ClassRow>(*row, "class row").last_seq() : b.seqs.first;
+  }
+  b.gap_reason = v1::GAP_REASON_DAMAGED;
+  return b;
+}
+
+std::optional<std::int64_t> batch_file::stored_at(const std::string& record_class, std::uint64_t seq) {
+  storage::txn t(*env_, storage::txn::kind::read);
+  storage::cursor c(t, tables_.at(record_class));
+  auto e = c.at_or_after(storage::seq_key(seq));
+  auto b = e ? storage::stored_batch::decode(e->value) : std::nullopt;
+  return b ? std::optional(b->stored_unix_nanos) : std::nullopt;
+}
+
+// -- update -------------------------------------------------------------------------------------------------------------
+
+batch_file::update::update(batch_file& f)
+    : file_(f), txn_(*f.env_, storage::txn::kind::write), heads_(f.heads_), now_(unix_nanos()) {}
+
+seq_range batch_file::update::append(const std::string& record_class, std::uint32_t count, std::uint32_t crc,
+                                     std::string_view payload) {
+  auto& head = heads_.at(record_class);
+  const seq_range seqs{head + 1, head + count};
+  storage::stored_batch b;
+  b.record_count = count;
+  b.crc = crc;
+  b.stored_unix_nanos = now_;
+  b.payload = payload;
+  b.encode(txn_.append(file_.tables_.at(record_class), storage::seq_key(seqs.first), b.encoded_bytes()));
+  head = seqs.last;
+  return seqs;
+}
+
+void batch_file::update::producer(const std::string& name, const std::string& record_class, std::uint64_t last_seq,
+                                  const std::string& position) {
+  v1::ProducerRow row;
+  row.set_last_seq(last_seq);
+  row.set_position(position);
+  row.set_record_class(record_class);
+  txn_.put(file_.producers_, name, row.SerializeAsString());
+}
+
+void batch_file::update::delivered(const std::string& destination, const std::string& record_class,
+                                   const std::vector<seq_range>& all) {
+  v1::DeliveryRow row;
+  for (auto& r : all) {
+    auto& out = *row.add_ranges();
+    out.set_first(r.first);
+    out.set_last(r.last);
+  }
+  txn_.put(file_.delivery_, delivery_key(destination, record_class), row.SerializeAsString());
+}
+
+void batch_file::update::remove(const std::string& record_class, seq_range r) {
+  txn_.erase_seqs(file_.tables_.at(record_class), r.first, r.last);
+}
+
+std::uint64_t batch_file::update::used_bytes() {
+  std::uint64_t sum = 0;
+  for (auto& [name, table] : file_.tables_)
+    sum += txn_.used_bytes(table);
+  return sum;
+}
+
+void batch_file::update::commit() {
+  for (auto& [name, head] : heads_) {
+    if (head == file_.heads_.at(name))
+      continue;
+    v1::ClassRow row;
+    row.set_last_seq(head);
+    txn_.put(file_.classes_, name, row.SerializeAsString());
+  }
+  txn_.commit();
+  file_.heads_ = heads_;
+}
+
+} // namespace holdfast::store

@@ -1,0 +1,108 @@
+#pragma once
+
+#include "common/config/config.hpp"
+#include "common/core/blob.hpp"
+#include "common/core/range_set.hpp"
+#include "common/service/runtime.hpp"
+#include "common/storage/lmdb.hpp"
+#include "services/store/delivery_state.hpp"
+#include "services/store/producer_table.hpp"
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace holdfast::store {
+
+/// A batch as the store keeps it.
+struct batch {
+  std::string record_class;
+  seq_range seqs;
+  std::uint32_t crc = 0;
+  std::uint32_t gap_reason = 0;
+  blob payload;
+};
+
+/// The directory belongs to something else; nothing in it was touched.
+struct foreign_directory : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+/// The store's LMDB file and what is in it:
+///
+///   meta        "store" -> StoreIdentity
+///   classes     class -> ClassRow                      highest seq ever assigned
+///   producers   producer -> ProducerRow
+///   delivery    destination 0x00 class -> DeliveryRow
+///   class/NAME  seq key of the first record -> stored_batch
+///
+/// Only WRITER begins write transactions; DISPATCHER reads. One lock file in the directory keeps a second store out.
+class batch_file {
+public:
+  /// Opens or creates. A damaged file is set aside (renamed, never deleted) and a new one begun: set_aside() tells.
+  /// Throws foreign_directory, service::already_running or storage::error.
+  batch_file(const config::store& settings, const std::string& gateway, const std::vector<config::record_class>& classes);
+
+  std::uint64_t epoch() const noexcept { return epoch_; }
+  const std::string& set_aside() const noexcept { return set_aside_; }
+  storage::environment& env() noexcept { return *env_; }
+
+  void load(producer_table& producers, delivery_state& delivery);
+  std::uint64_t head(const std::string& record_class) const { return heads_.at(record_class); }
+  bool has_class(const std::string& record_class) const { return tables_.contains(record_class); }
+  const std::map<std::string, std::uint64_t>& heads() const noexcept { return heads_; }
+
+  /// First batch that begins at or after seq; nullopt: none. A batch whose checksum is wrong comes back without payload
+  /// and with gap_reason GAP_REASON_DAMAGED.
+  std::optional<batch> read_at_or_after(const std::string& record_class, std::uint64_t seq);
+
+  /// When the batch that begins at or after seq was stored, CLOCK_REALTIME nanoseconds.
+  std::optional<std::int64_t> stored_at(const std::string& record_class, std::uint64_t seq);
+
+  /// One commit. Everything in it happens or nothing does.
+  class update {
+  public:
+    explicit update(batch_file& f);
+    /// Assigns the next seqs of the class.
+    seq_range append(const std::string& record_class, std::uint32_t count, std::uint32_t crc, std::string_view payload);
+    void producer(const std::string& name, const std::string& record_class, std::uint64_t last_seq,
+                  const std::string& position);
+    void delivered(const std::string& destination, const std::string& record_class,
+                   const std::vector<seq_range>& all);
+    void remove(const std::string& record_class, seq_range r);
+    std::uint64_t used_bytes();
+    void commit();
+
+  private:
+    batch_file& file_;
+    storage::txn txn_;
+    std::map<std::string, std::uint64_t> heads_;
+    std::int64_t now_;
+  };
+
+private:
+  void open(const config::store& settings, const std::string& gateway);
+  void check_identity(const std::string& gateway);
+  void quarantine(const std::string& directory, const std::string& cause);
+
+  std::unique_ptr<service::instance_lock> lock_;
+  std::unique_ptr<storage::environment> env_;
+  storage::table meta_ = 0;
+  storage::table classes_ = 0;
+  storage::table producers_ = 0;
+  storage::table delivery_ = 0;
+  std::map<std::string, storage::table> tables_;
+  std::map<std::string, std::uint64_t> heads_;
+  std::uint64_t epoch_ = 0;
+  std::string set_aside_;
+};
+
+/// The file's bound for a content quota: copy-on-write and deletes need pages beyond the content.
+std::uint64_t map_bytes(config::bytes quota);
+
+inline constexpr std::uint32_t store_schema = 1;
+inline constexpr const char* store_kind = "holdfast-store";
+
+} // namespace holdfast::store

@@ -1,0 +1,167 @@
+#include "services/store/inspect.hpp"
+
+#include "common/storage/lmdb.hpp"
+#include "common/storage/stored_batch.hpp"
+#include "holdfast/v1/storage.pb.h"
+#include "services/store/batch_file.hpp"
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <functional>
+#include <ostream>
+
+namespace holdfast::store {
+
+namespace {
+
+constexpr std::string_view class_prefix = "class/";
+
+struct class_summary {
+  std::uint64_t batches = 0;
+  std::uint64_t records = 0;
+  std::uint64_t bytes = 0;
+  std::uint64_t first = 0;
+  std::uint64_t last = 0;
+  std::vector<std::string> problems;
+};
+
+// `visit` sees every class database; read transactions end with each of them, so a running store is not held up.
+void each_class(storage::environment& env, const std::function<void(const std::string&, storage::table)>& visit) {
+  for (auto& name : env.table_names())
+    if (name.starts_with(class_prefix))
+      if (auto t = env.open_table(name))
+        visit(name.substr(class_prefix.size()), *t);
+}
+
+class_summary walk(storage::environment& env, storage::table table, bool check_payloads) {
+  class_summary s;
+  storage::txn t(env, storage::txn::kind::read);
+  storage::cursor c(t, table);
+  std::uint64_t next = 0;
+  for (auto e = c.first(); e; e = c.next()) {
+    const auto seq = storage::key_seq(e->key);
+    const auto b = storage::stored_batch::decode(e->value);
+    if (!b) {
+      s.problems.push_back(fmt::format("batch at seq {}: header not understood", seq));
+      next = 0;
+      continue;
+    }
+    if (next > seq)
+      s.problems.push_back(fmt::format("batch at seq {} overlaps the one before it", seq));
+    if (check_payloads && !b->intact())
+      s.problems.push_back(fmt::format("batch at seq {} to {}: checksum does not match", seq, seq + b->record_count - 1));
+    s.first = s.batches == 0 ? seq : s.first;
+    s.last = seq + b->record_count - 1;
+    next = s.last + 1;
+    ++s.batches;
+    s.records += b->record_count;
+  }
+  s.bytes = t.used_bytes(table);
+  return s;
+}
+
+std::optional<v1::StoreIdentity> identity(storage::environment& env) {
+  auto meta = env.open_table("meta");
+  if (!meta)
+    return std::nullopt;
+  storage::txn t(env, storage::txn::kind::read);
+  auto row = t.get(*meta, "store");
+  v1::StoreIdentity id;
+  if (!row || !id.ParseFromArray(row->data(), static_cast<int>(row->size())))
+    return std::nullopt;
+  return id;
+}
+
+nlohmann::ordered_json deliveries(storage::environment& env) {
+  auto out = nlohmann::ordered_json::array();
+  auto table = env.open_table("delivery");
+  if (!table)
+    return out;
+  storage::txn t(env, storage::txn::kind::read);
+  storage::cursor c(t, *table);
+  for (auto e = c.first(); e; e = c.next()) {
+    v1::DeliveryRow row;
+    const auto cut = e->key.find('\0');
+    if (cut == std::string_view::npos || !row.ParseFromArray(e->value.data(), static_cast<int>(e->value.size())))
+      continue;
+    std::uint64_t records = 0;
+    for (auto& r : row.ranges())
+      records += r.last() - r.first() + 1;
+    out.push_back({{"destination", std::string(e->key.substr(0, cut))},
+                   {"class", std::string(e->key.substr(cut + 1))},
+                   {"confirmed_records", records},
+                   {"ranges", row.ranges_size()}});
+  }
+  return out;
+}
+
+void print_human(const nlohmann::ordered_json& j, std::ostream& out) {
+  out << fmt::format("store {}  gateway {}  epoch {}\n", j["directory"].get<std::string>(),
+                     j["gateway"].get<std::string>(), j["epoch"].get<std::string>());
+  out << fmt::format("{:<14}{:>12}{:>14}{:>14}{:>14}{:>14}\n", "class", "batches", "records", "first seq", "last seq",
+                     "bytes");
+  for (auto& c : j["classes"])
+    out << fmt::format("{:<14}{:>12}{:>14}{:>14}{:>14}{:>14}\n", c["class"].get<std::string>(),
+                       c["batches"].get<std::uint64_t>(), c["records"].get<std::uint64_t>(),
+                       c["first_seq"].get<std::uint64_t>(), c["last_seq"].get<std::uint64_t>(),
+                       c["bytes"].get<std::uint64_t>());
+  for (auto& d : j["delivery"])
+    out << fmt::format("destination {} class {}: {} records confirmed in {} ranges\n", d["destination"].get<std::string>(),
+                       d["class"].get<std::string>(), d["confirmed_records"].get<std::uint64_t>(),
+                       d["ranges"].get<std::uint64_t>());
+}
+
+int guarded(const std::string& directory, std::ostream& out, const std::function<int(storage::environment&)>& work) {
+  try {
+    storage::environment env(directory, 0, storage::environment::mode::read_only);
+    return work(env);
+  } catch (const std::exception& e) {
+    out << e.what() << '\n';
+    return 2;
+  }
+}
+
+} // namespace
+
+int stat(const std::string& directory, bool json, std::ostream& out) {
+  return guarded(directory, out, [&](storage::environment& env) {
+    const auto id = identity(env);
+    if (!id || id->kind() != store_kind) {
+      out << fmt::format("failed to read {}: not a holdfast store\n", directory);
+      return 2;
+    }
+    nlohmann::ordered_json j{{"directory", directory},
+                             {"gateway", id->gateway()},
+                             {"epoch", fmt::format("{:016x}", id->epoch())},
+                             {"schema", id->schema()},
+                             {"classes", nlohmann::ordered_json::array()}};
+    each_class(env, [&](const std::string& name, storage::table t) {
+      const auto s = walk(env, t, false);
+      j["classes"].push_back({{"class", name}, {"batches", s.batches}, {"records", s.records}, {"first_seq", s.first},
+                              {"last_seq", s.last}, {"bytes", s.bytes}});
+    });
+    j["delivery"] = deliveries(env);
+    if (json)
+      out << j.dump() << '\n';
+    else
+      print_human(j, out);
+    return 0;
+  });
+}
+
+int verify(const std::string& directory, std::ostream& out) {
+  return guarded(directory, out, [&](storage::environment& env) {
+    std::size_t problems = 0;
+    each_class(env, [&](const std::string& name, storage::table t) {
+      const auto s = walk(env, t, true);
+      for (auto& p : s.problems)
+        out << name << ": " << p << '\n';
+      problems += s.problems.size();
+      out << fmt::format("{}: {} batches, {} records, {} problems\n", name, s.batches, s.records, s.problems.size());
+    });
+    return problems == 0 ? 0 : 1;
+  });
+}
+
+} // namespace holdfast::store

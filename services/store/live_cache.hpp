@@ -1,0 +1,42 @@
+#pragma once
+
+#include "services/store/batch_file.hpp"
+
+#include <deque>
+#include <map>
+#include <optional>
+#include <string>
+
+namespace holdfast::store {
+
+/// The newest stored batches, so that live traffic is not read back from disk. Bounded by bytes; the oldest go first.
+class live_cache {
+public:
+  explicit live_cache(std::uint64_t max_bytes) : max_bytes_(max_bytes) {}
+
+  void put(const batch& b) {
+    batches_[{b.record_class, b.seqs.first}] = b;
+    order_.emplace_back(b.record_class, b.seqs.first);
+    bytes_ += b.payload.size();
+    while (bytes_ > max_bytes_ && !order_.empty()) {
+      auto oldest = batches_.find(order_.front());
+      bytes_ -= oldest->second.payload.size();
+      batches_.erase(oldest);
+      order_.pop_front();
+    }
+  }
+
+  std::optional<batch> find(const std::string& record_class, std::uint64_t first) const {
+    auto it = batches_.find({record_class, first});
+    return it == batches_.end() ? std::nullopt : std::optional(it->second);
+  }
+
+private:
+  using key = std::pair<std::string, std::uint64_t>;
+  std::uint64_t max_bytes_;
+  std::uint64_t bytes_ = 0;
+  std::map<key, batch> batches_;
+  std::deque<key> order_;  // as they were stored
+};
+
+} // namespace holdfast::store

@@ -1,0 +1,22 @@
+#include "services/store/store.hpp"
+
+using namespace holdfast;
+
+int main(int argc, char** argv) {
+  return service::run(argc, argv, {
+    .service = "store",
+    .about = "holdfast-store: keeps every record on disk until its destinations have confirmed it",
+    .components = [](service::runtime& rt) {
+      auto ctx = std::make_shared<store::context>(rt);
+      ctx->file = std::make_shared<store::batch_file>(rt.config().store, rt.config().name, rt.config().classes);
+      if (!ctx->file->set_aside().empty())
+        rt.alarm("store_damaged", true, "set aside " + ctx->file->set_aside());
+      store::open_sockets(ctx);
+      return std::vector<actor::child_spec>{
+        {"writer", [ctx](caf::actor_system& s) { return store::spawn_writer(s, ctx); }},
+        {"dispatcher", [ctx](caf::actor_system& s) { return store::spawn_dispatcher(s, ctx); }},
+      };
+    },
+    .how = actor::strategy::rest_for_one,
+  });
+}

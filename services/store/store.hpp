@@ -1,0 +1,88 @@
+#pragma once
+
+// The store: holds every record until its destinations have it. Read this first, then
+//   producer_table.hpp   which batch of which producer may be stored next       (core)
+//   delivery_state.hpp   what each destination has, and so what can go           (core)
+//   dispatch_plan.hpp    which batch goes to which link next                     (core)
+//   batch_file.hpp       the LMDB file
+//   writer_actor.cpp     WRITER: offers in, one commit for all that wait, acknowledgements out
+//   dispatcher_actor.cpp DISPATCHER: leases to links, acknowledgements back to WRITER
+//
+// Messages between them, and from the bus. Each is a plain struct and is passed by reference count.
+
+#include "common/actor/slot.hpp"
+#include "common/service/runtime.hpp"
+#include "services/store/batch_file.hpp"
+
+#include <caf/all.hpp>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace holdfast::v1 {
+class LinkMessage;
+}
+
+namespace holdfast::store {
+
+// -- to WRITER ----------------------------------------------------------------------------------------------------------
+
+/// A producer opens its session or asks again.
+struct hello { std::string peer, producer; std::uint64_t session; std::string record_class; };
+/// A batch to be stored.
+struct offer {
+  std::string peer, producer;
+  std::uint64_t session, seq;
+  std::uint32_t count, crc;
+  std::string position;
+  blob payload;
+};
+/// A destination confirmed these.
+struct confirmed { std::string destination, record_class; std::vector<seq_range> ranges; };
+/// DISPATCHER (the sender) is there and needs to know what is undelivered.
+struct subscribe {};
+struct commit_due {};
+struct housekeeping_due {};
+
+// -- to DISPATCHER ------------------------------------------------------------------------------------------------------
+
+/// What each destination lacks; everything stored later follows as `stored`.
+struct undelivered {
+  struct entry { std::string destination, record_class; std::vector<seq_range> ranges; };
+  std::vector<entry> entries;
+};
+/// On disk now.
+struct stored { std::vector<batch> batches; };
+/// From the bus: a LinkMessage, parsed there.
+struct from_link { std::string peer; std::shared_ptr<const v1::LinkMessage> message; };
+struct pump_due {};
+
+/// What both need.
+struct context {
+  service::runtime& rt;
+  std::shared_ptr<batch_file> file;
+  bus::loop::socket ingest = 0;
+  bus::loop::socket dispatch = 0;
+  actor::slot writer;
+  actor::slot dispatcher;
+};
+
+caf::actor spawn_writer(caf::actor_system& system, std::shared_ptr<context> ctx);
+caf::actor spawn_dispatcher(caf::actor_system& system, std::shared_ptr<context> ctx);
+
+/// Opens the store's sockets on the bus; messages go to the actors.
+void open_sockets(const std::shared_ptr<context>& ctx);
+
+} // namespace holdfast::store
+
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(holdfast::store::hello)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(holdfast::store::offer)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(holdfast::store::confirmed)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(holdfast::store::subscribe)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(holdfast::store::commit_due)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(holdfast::store::housekeeping_due)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(holdfast::store::undelivered)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(holdfast::store::stored)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(holdfast::store::from_link)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(holdfast::store::pump_due)
