@@ -1,0 +1,132 @@
+#include "services/collector/archive.hpp"
+
+#include "common/core/time.hpp"
+#include "common/storage/stored_batch.hpp"
+#include "holdfast/v1/storage.pb.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <set>
+
+namespace holdfast::collector {
+
+namespace {
+
+std::uint64_t map_bytes(config::bytes quota) { return quota.count + quota.count / 8 + (64ULL << 20); }
+
+std::string origin_key(const origin& o) {
+  return o.gateway + '\0' + storage::seq_key(o.epoch) + o.record_class;
+}
+
+} // namespace
+
+archive::archive(const config::collector& settings) {
+  std::filesystem::create_directories(settings.directory);
+  lock_ = std::make_unique<service::instance_lock>(settings.directory, "holdfast-collector");
+  env_ = std::make_unique<storage::environment>(settings.directory, map_bytes(settings.quota),
+                                                storage::environment::mode::read_write);
+  const auto names = env_->table_names();
+  if (!names.empty() && std::find(names.begin(), names.end(), "meta") == names.end())
+    throw std::runtime_error(fmt::format("failed to open archive {}: an LMDB file of another program", settings.directory));
+  meta_ = *env_->open_table("meta");
+  {
+    storage::txn t(*env_, storage::txn::kind::write);
+    v1::StoreIdentity id;
+    if (auto row = t.get(meta_, "store")) {
+      if (!id.ParseFromArray(row->data(), static_cast<int>(row->size())) || id.kind() != archive_kind)
+        throw std::runtime_error(fmt::format("failed to open archive {}: it is a {}", settings.directory, id.kind()));
+      if (id.oldest_reader() > archive_schema)
+        throw std::runtime_error(fmt::format("failed to open archive {}: written by a newer version", settings.directory));
+    } else {
+      id.set_schema(archive_schema);
+      id.set_oldest_reader(archive_schema);
+      id.set_epoch(random_id());
+      id.set_kind(archive_kind);
+      id.set_created_unix_nanos(unix_nanos());
+      t.put(meta_, "store", id.SerializeAsString());
+      t.commit();
+    }
+  }
+  origins_ = *env_->open_table("origins");
+  batches_ = *env_->open_table("batches");
+  arrivals_ = *env_->open_table("arrivals");
+  index_ = *env_->open_table("index");
+  env_->clear_dead_readers();
+}
+
+void archive::load(inbox& into) {
+  storage::txn t(*env_, storage::txn::kind::read);
+  storage::cursor c(t, origins_);
+  for (auto e = c.first(); e; e = c.next()) {
+    v1::OriginRow row;
+    if (!row.ParseFromArray(e->value.data(), static_cast<int>(e->value.size())))
+      continue;
+    const origin o{row.gateway(), row.epoch(), row.record_class()};
+    known_[o] = {row.id(), std::string(e->key)};
+    std::vector<seq_range> ranges;
+    for (auto& r : row.ranges())
+      ranges.push_back({r.first(), r.last()});
+    into.load(o, ranges);
+  }
+  storage::cursor b(t, batches_);
+  if (auto last = b.last())
+    last_arrival_ = storage::key_seq(last->key);
+}
+
+std::uint64_t archive::used_bytes() {
+  storage::txn t(*env_, storage::txn::kind::read);
+  return t.used_bytes(batches_) + t.used_bytes(index_) + t.used_bytes(origins_);
+}
+
+archive::known_origin& archive::know(const origin& o) {
+  auto it = known_.find(o);
+  if (it == known_.end()) {
+    std::uint64_t highest = 0;
+    for (auto& [other, k] : known_)
+      highest = std::max(highest, k.id);
+    it = known_.emplace(o, known_origin{highest + 1, origin_key(o)}).first;
+  }
+  return it->second;
+}
+
+void archive::append(const std::vector<arrival>& arrivals, const inbox& after) {
+  storage::txn t(*env_, storage::txn::kind::write);
+  std::set<origin> touched;
+  auto number = last_arrival_;
+  const auto now = unix_nanos();
+  for (auto& a : arrivals) {
+    auto& known = know(a.origin);
+    touched.insert(a.origin);
+    storage::stored_batch b;
+    b.record_count = static_cast<std::uint32_t>(a.seqs.count());
+    b.crc = a.crc;
+    b.gap_reason = a.gap_reason;
+    b.historical = a.historical;
+    b.stored_unix_nanos = now;
+    b.payload = a.payload;
+    b.encode(t.append(batches_, storage::seq_key(++number), b.encoded_bytes()));
+    const auto place = storage::seq_key(known.id) + storage::seq_key(a.seqs.first);
+    t.put(arrivals_, storage::seq_key(number), place);
+    t.put(index_, place, storage::seq_key(number));
+  }
+  for (auto& o : touched) {
+    v1::OriginRow row;
+    auto& known = know(o);
+    row.set_id(known.id);
+    row.set_gateway(o.gateway);
+    row.set_epoch(o.epoch);
+    row.set_record_class(o.record_class);
+    for (auto& r : after.ranges(o)) {
+      auto& out = *row.add_ranges();
+      out.set_first(r.first);
+      out.set_last(r.last);
+    }
+    t.put(origins_, known.key, row.SerializeAsString());
+  }
+  t.commit();
+  last_arrival_ = number;
+}
+
+} // namespace holdfast::collector

@@ -1,0 +1,66 @@
+#pragma once
+
+#include "common/config/config.hpp"
+#include "common/service/runtime.hpp"
+#include "common/storage/lmdb.hpp"
+#include "services/collector/inbox.hpp"
+
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+
+namespace holdfast::collector {
+
+/// The collector's LMDB file:
+///
+///   meta     "store" -> StoreIdentity (kind holdfast-collector)
+///   origins  gateway 0x00 epoch class -> OriginRow        what of it is here, and its id
+///   batches  arrival number -> stored_batch               in the order of arrival
+///   arrivals arrival number -> origin id, first seq        whose it is
+///   index    origin id, first seq -> arrival number        the order of the gateways' own numbers
+///
+/// Batches are only ever appended. One writer; readers (dump) may be other processes.
+class archive {
+public:
+  /// Throws std::runtime_error: in use, foreign, unreadable.
+  explicit archive(const config::collector& settings);
+
+  void load(inbox& into);
+  std::uint64_t used_bytes();
+
+  struct arrival {
+    collector::origin origin;
+    seq_range seqs;
+    std::uint32_t crc = 0;
+    std::uint32_t gap_reason = 0;
+    bool historical = false;
+    std::string_view payload;
+  };
+
+  /// One commit: the batches, and what is then there of each origin (`after`). Throws storage::error; then nothing
+  /// happened.
+  void append(const std::vector<arrival>& arrivals, const inbox& after);
+
+private:
+  struct known_origin {
+    std::uint64_t id;
+    std::string key;
+  };
+  known_origin& know(const origin& o);
+
+  std::unique_ptr<service::instance_lock> lock_;
+  std::unique_ptr<storage::environment> env_;
+  storage::table meta_ = 0;
+  storage::table origins_ = 0;
+  storage::table batches_ = 0;
+  storage::table arrivals_ = 0;
+  storage::table index_ = 0;
+  std::map<origin, known_origin> known_;
+  std::uint64_t last_arrival_ = 0;
+};
+
+inline constexpr const char* archive_kind = "holdfast-collector";
+inline constexpr std::uint32_t archive_schema = 1;
+
+} // namespace holdfast::collector

@@ -1,0 +1,187 @@
+// ARCHIVE: commits what the sessions bring, all that waits in one transaction, and acknowledges after it.
+
+#include "services/collector/archive.hpp"
+#include "services/collector/collector.hpp"
+#include "services/collector/session.hpp"
+
+#include "common/actor/guard.hpp"
+#include "common/storage/lmdb.hpp"
+
+#include <fmt/format.h>
+
+#include <set>
+
+namespace holdfast::collector {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr std::uint64_t max_commit_bytes = 16 << 20;
+constexpr auto beat_period = 500ms;
+constexpr std::size_t max_origins = 100'000;
+
+struct archive_state {
+  static inline const char* name = "ARCHIVE";
+
+  caf::stateful_actor<archive_state>* self = nullptr;
+  std::shared_ptr<context> ctx;
+  std::shared_ptr<pulse::loop> beat;
+  std::unique_ptr<archive> file;
+  inbox present;
+  std::vector<arrived> waiting;   // fresh and repeated ones alike: each wants an acknowledgement
+  std::vector<archive::arrival> fresh;
+  std::uint64_t waiting_bytes = 0;
+  bool scheduled = false;
+  bool full = false;
+  metrics::value* records = nullptr;
+  metrics::value* bytes = nullptr;
+  metrics::value* duplicates = nullptr;
+  metrics::value* commits = nullptr;
+  metrics::value* used = nullptr;
+
+  void open();
+  void on_arrived(const arrived& a);
+  void commit();
+  void acknowledge();
+  void give_up(const std::string& why);
+  void check_space();
+};
+
+void archive_state::open() {
+  file = std::make_unique<archive>(ctx->settings);
+  file->load(present);
+  auto& m = ctx->rt.metrics();
+  records = &m.counter("holdfast_collector_records_total", "Records stored");
+  bytes = &m.counter("holdfast_collector_bytes_total", "Payload bytes stored");
+  duplicates = &m.counter("holdfast_collector_duplicates_total", "Batches that were here already");
+  commits = &m.counter("holdfast_collector_commits_total", "Commits");
+  used = &m.gauge("holdfast_collector_used_bytes", "Space taken in the archive");
+  check_space();
+}
+
+void archive_state::check_space() {
+  const auto now = file->used_bytes();
+  used->set(static_cast<double>(now));
+  full = now >= ctx->settings.quota.count;
+  if (full)
+    ctx->rt.set_state("archive", "full", fmt::format("{} of {} bytes; acknowledges no more", now,
+                                                     ctx->settings.quota.count), false);
+  else
+    ctx->rt.set_state("archive", "open", ctx->settings.directory);
+}
+
+void archive_state::on_arrived(const arrived& a) {
+  if (full || present.origins() > max_origins)
+    return;  // no acknowledgement: the gateway keeps it and comes again
+  switch (present.take(a.origin, a.seqs)) {
+    case inbox::verdict::overlap:
+      return a.from->refuse(fmt::format("batch {} {} to {} overlaps what is stored", a.origin.record_class, a.seqs.first,
+                                        a.seqs.last));
+    case inbox::verdict::duplicate:
+      duplicates->add();
+      break;
+    case inbox::verdict::fresh:
+      fresh.push_back({a.origin, a.seqs, a.crc, a.gap_reason, a.historical, a.payload.view()});
+      break;
+  }
+  waiting.push_back(a);
+  waiting_bytes += a.payload.size();
+  if (waiting_bytes >= max_commit_bytes)
+    return commit();
+  if (!scheduled) {
+    scheduled = true;
+    self->send(self, commit_due{});  // behind everything that waits in the mailbox now
+  }
+}
+
+void archive_state::commit() {
+  beat->beat();
+  if (waiting.empty())
+    return;
+  if (!fresh.empty()) {
+    try {
+      file->append(fresh, present);
+    } catch (const storage::error& e) {
+      return give_up(e.what());
+    }
+    commits->add();
+    for (auto& f : fresh) {
+      records->add(static_cast<double>(f.seqs.count()));
+      bytes->add(static_cast<double>(f.payload.size()));
+    }
+    check_space();
+  }
+  acknowledge();
+  fresh.clear();
+  waiting.clear();
+  waiting_bytes = 0;
+}
+
+void archive_state::acknowledge() {
+  struct answer {
+    std::map<std::string, range_set> stored;
+    std::size_t bytes = 0;
+  };
+  std::map<std::shared_ptr<session>, answer> answers;
+  for (auto& w : waiting) {
+    auto& a = answers[w.from];
+    a.stored[w.origin.record_class].insert(w.seqs);
+    a.bytes += w.payload.size();
+  }
+  for (auto& [to, a] : answers) {
+    std::map<std::string, std::vector<seq_range>> ranges;
+    for (auto& [record_class, set] : a.stored)
+      ranges[record_class] = set.ranges();
+    to->send_ack(ranges, a.bytes);
+  }
+}
+
+// Nothing of this commit is stored: the sessions end without an acknowledgement, the gateways come again.
+void archive_state::give_up(const std::string& why) {
+  ctx->rt.set_state("archive", "failing", why, false);
+  std::set<std::shared_ptr<session>> sessions;
+  for (auto& f : fresh)
+    present.give_back(f.origin, f.seqs);
+  for (auto& w : waiting)
+    sessions.insert(w.from);
+  for (auto& s : sessions)
+    s->refuse("archive cannot store now: " + why);
+  fresh.clear();
+  waiting.clear();
+  waiting_bytes = 0;
+}
+
+caf::behavior archive_actor(caf::stateful_actor<archive_state>* self, std::shared_ptr<context> ctx) {
+  actor::guard(self, "ARCHIVE");
+  auto& st = self->state;
+  st.self = self;
+  st.ctx = std::move(ctx);
+  st.beat = st.ctx->rt.pulse().add("archive", std::chrono::seconds(30));
+  st.open();
+  self->delayed_send(self, beat_period, caf::tick_atom::value);
+  return {
+    [self](const arrived& a) { self->state.on_arrived(a); },
+    [self](const commit_due&) {
+      self->state.scheduled = false;
+      self->state.commit();
+    },
+    [self](const greeted& g) { g.from->send_welcome(self->state.present.present(g.gateway, g.epoch)); },
+    [self](caf::tick_atom) {
+      self->state.beat->beat();
+      if (self->state.full)
+        self->state.check_space();
+      self->delayed_send(self, beat_period, caf::tick_atom::value);
+    },
+  };
+}
+
+} // namespace
+
+caf::actor spawn_archive(caf::actor_system& system, std::shared_ptr<context> ctx) {
+  auto a = system.spawn(archive_actor, ctx);
+  ctx->archive.set(a);
+  return a;
+}
+
+} // namespace holdfast::collector

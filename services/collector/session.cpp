@@ -1,0 +1,202 @@
+#include "services/collector/session.hpp"
+
+#include "common/core/crc32c.hpp"
+#include "common/telemetry/log.hpp"
+#include "holdfast/v1/wire.pb.h"
+#include "services/collector/collector.hpp"
+
+#include <boost/asio/io_context.hpp>
+#include <fmt/format.h>
+
+namespace holdfast::collector {
+
+namespace {
+
+// Payload one session may have waiting for a commit; a gateway's own window is usually below.
+constexpr std::size_t max_waiting = 32 << 20;
+constexpr std::size_t max_outgoing = 100'000;
+
+void fill(v1::ClassRanges& out, const std::string& record_class, const std::vector<seq_range>& ranges) {
+  out.set_record_class(record_class);
+  for (auto& r : ranges) {
+    auto& range = *out.add_ranges();
+    range.set_first(r.first);
+    range.set_last(r.last);
+  }
+}
+
+} // namespace
+
+session::session(std::shared_ptr<context> ctx, std::shared_ptr<net::stream> stream, std::function<void()> on_end)
+    : ctx_(std::move(ctx)), stream_(std::move(stream)), on_end_(std::move(on_end)),
+      reader_(ctx_->settings.max_frame.count), idle_(ctx_->rt.io().context()) {}
+
+void session::start() {
+  watch();
+  stream_->handshake(false, [self = shared_from_this()](boost::system::error_code ec) {
+    if (ec)
+      return self->close("handshake: " + ec.message());
+    self->read();
+  });
+}
+
+void session::close(const std::string& why) {
+  if (closed_)
+    return;
+  closed_ = true;
+  idle_.cancel();
+  log::info("session closed peer={} gateway={} cause=\"{}\"", stream_->peer(), gateway_, why);
+  stream_->close();
+  if (on_end_)
+    on_end_();
+}
+
+// A peer that is silent for too long is gone, whatever TCP thinks; one that never says hello has the same time.
+void session::watch() {
+  idle_.expires_after(ctx_->settings.idle_timeout);
+  idle_.async_wait([self = shared_from_this()](boost::system::error_code ec) {
+    if (ec || self->closed_)
+      return;
+    if (!self->heard_)
+      return self->close("silent for too long");
+    self->heard_ = false;
+    self->watch();
+  });
+}
+
+void session::read() {
+  if (closed_ || reading_ || waiting_bytes_ >= max_waiting)
+    return;
+  reading_ = true;
+  auto [to, size] = reader_.room();
+  stream_->read_some(boost::asio::buffer(to, size), [self = shared_from_this()](boost::system::error_code ec, std::size_t n) {
+    self->reading_ = false;
+    if (ec)
+      return self->close(ec.message());
+    self->heard_ = true;
+    self->reader_.filled(n);
+    self->take_frames();
+    self->read();
+  });
+}
+
+void session::take_frames() {
+  while (auto f = reader_.next()) {
+    v1::WireMessage m;
+    if (!m.ParseFromArray(f->header.data(), static_cast<int>(f->header.size())))
+      return refuse("header is not a holdfast.v1.WireMessage");
+    if (!take(m, std::move(f->payload)))
+      return;
+  }
+  if (!reader_.error().empty()) {
+    log::warn("malformed frame peer={} cause=\"{}\"", stream_->peer(), reader_.error());
+    refuse(reader_.error());
+  }
+}
+
+// False: the session is over.
+bool session::take(const v1::WireMessage& m, blob payload) {
+  if (m.has_hello()) {
+    if (m.hello().protocol() != net::wire_protocol || m.hello().gateway().empty() || m.hello().epoch() == 0) {
+      refuse(fmt::format("hello with protocol {}; this collector speaks {}", m.hello().protocol(), net::wire_protocol));
+      return false;
+    }
+    gateway_ = m.hello().gateway();
+    epoch_ = m.hello().epoch();
+    log::info("session opened peer={} gateway={} epoch={:016x} link={}", stream_->peer(), gateway_, epoch_,
+              m.hello().link());
+    ctx_->archive.send(greeted{shared_from_this(), gateway_, epoch_});
+    return true;
+  }
+  if (gateway_.empty()) {
+    refuse("first frame is not a hello");
+    return false;
+  }
+  if (m.has_ping()) {
+    v1::WireMessage pong;
+    pong.mutable_pong()->set_id(m.ping().id());
+    pong.mutable_pong()->set_sent_monotonic_nanos(m.ping().sent_monotonic_nanos());
+    send(pong);
+    return true;
+  }
+  if (m.has_data())
+    return take_data(m, std::move(payload));
+  refuse("unexpected frame");
+  return false;
+}
+
+bool session::take_data(const v1::WireMessage& m, blob payload) {
+  auto& d = m.data();
+  const bool gap = d.gap_reason() != 0;
+  if (d.record_class().empty() || d.record_class().size() > 64 || d.first_seq() == 0 || d.record_count() == 0) {
+    refuse("data without class, seq or records");
+    return false;
+  }
+  if (gap != payload.empty() || (!gap && crc32c(payload.view()) != d.crc32c())) {
+    refuse(fmt::format("batch {} {} does not match its checksum", d.record_class(), d.first_seq()));
+    return false;
+  }
+  waiting_bytes_ += payload.size();
+  ctx_->archive.send(arrived{shared_from_this(), {gateway_, epoch_, d.record_class()},
+                             {d.first_seq(), d.first_seq() + d.record_count() - 1}, d.crc32c(), d.gap_reason(),
+                             d.historical(), std::move(payload)});
+  return true;
+}
+
+void session::send_welcome(const std::map<std::string, std::vector<seq_range>>& present) {
+  v1::WireMessage m;
+  auto& w = *m.mutable_welcome();
+  w.set_protocol(net::wire_protocol);
+  w.set_collector(ctx_->settings.name);
+  w.set_max_frame_bytes(ctx_->settings.max_frame.count);
+  for (auto& [record_class, ranges] : present)
+    fill(*w.add_present(), record_class, ranges);
+  ctx_->rt.io().post([self = shared_from_this(), m = std::move(m)] { self->send(m); });
+}
+
+void session::send_ack(const std::map<std::string, std::vector<seq_range>>& stored, std::size_t bytes) {
+  v1::WireMessage m;
+  for (auto& [record_class, ranges] : stored)
+    fill(*m.mutable_ack()->add_stored(), record_class, ranges);
+  ctx_->rt.io().post([self = shared_from_this(), m = std::move(m), bytes] {
+    self->waiting_bytes_ -= bytes;
+    self->send(m);
+    self->read();
+  });
+}
+
+void session::refuse(const std::string& why) {
+  log::warn("session refused peer={} gateway={} cause=\"{}\"", stream_->peer(), gateway_, why);
+  v1::WireMessage m;
+  m.mutable_refusal()->set_reason(why);
+  m.mutable_refusal()->set_permanent(true);
+  send(m);
+  ctx_->rt.io().post([self = shared_from_this(), why] { self->close(why); });
+}
+
+void session::send(const v1::WireMessage& m) {
+  if (closed_)
+    return;
+  if (outgoing_.size() >= max_outgoing)
+    return close("does not read its acknowledgements");
+  outgoing_.push_back(net::encode_wire(m));
+  if (!writing_)
+    write();
+}
+
+void session::write() {
+  writing_ = true;
+  auto batch = std::make_shared<std::deque<std::string>>(std::exchange(outgoing_, {}));
+  std::vector<boost::asio::const_buffer> buffers;
+  for (auto& text : *batch)
+    buffers.emplace_back(text.data(), text.size());
+  stream_->write(buffers, [self = shared_from_this(), batch](boost::system::error_code ec, std::size_t) {
+    self->writing_ = false;
+    if (ec)
+      return self->close(ec.message());
+    if (!self->outgoing_.empty())
+      self->write();
+  });
+}
+
+} // namespace holdfast::collector

@@ -1,0 +1,63 @@
+#pragma once
+
+#include "common/core/range_set.hpp"
+#include "common/net/stream.hpp"
+#include "common/net/wire.hpp"
+
+#include <boost/asio/steady_timer.hpp>
+
+#include <atomic>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace holdfast::v1 {
+class WireMessage;
+}
+
+namespace holdfast::collector {
+
+struct context;
+
+/// One gateway's connection. Lives in the io loop's thread; send_welcome() and send_ack() may be called from any.
+/// Reading stops while too many bytes wait for the archive, and so the gateway's window fills and it waits.
+class session : public std::enable_shared_from_this<session> {
+public:
+  session(std::shared_ptr<context> ctx, std::shared_ptr<net::stream> stream, std::function<void()> on_end);
+
+  void start();
+  void close(const std::string& why);
+
+  void send_welcome(const std::map<std::string, std::vector<seq_range>>& present);
+  /// `bytes`: payload that no longer waits for the archive.
+  void send_ack(const std::map<std::string, std::vector<seq_range>>& stored, std::size_t bytes);
+  void refuse(const std::string& why);
+
+private:
+  void read();
+  void take_frames();
+  bool take(const v1::WireMessage& m, blob payload);
+  bool take_data(const v1::WireMessage& m, blob payload);
+  void send(const v1::WireMessage& m);
+  void write();
+  void watch();
+
+  std::shared_ptr<context> ctx_;
+  std::shared_ptr<net::stream> stream_;
+  std::function<void()> on_end_;
+  net::wire_reader reader_;
+  boost::asio::steady_timer idle_;
+  std::deque<std::string> outgoing_;
+  bool writing_ = false;
+  bool reading_ = false;
+  bool closed_ = false;
+  bool heard_ = true;           // since the last idle check
+  std::string gateway_;         // empty: no hello yet
+  std::uint64_t epoch_ = 0;
+  std::size_t waiting_bytes_ = 0;
+};
+
+} // namespace holdfast::collector
