@@ -1,0 +1,40 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+
+namespace holdfast::uplink {
+
+/// Whether the other end still answers (mission M1). Pure: time is passed in. Anything that arrives is a sign of life;
+/// a ping measures the round trip each interval, smoothed as TCP does (RFC 6298, section 2).
+class heartbeat {
+public:
+  using clock = std::chrono::steady_clock;
+
+  heartbeat(std::chrono::milliseconds interval, std::chrono::milliseconds timeout)
+      : interval_(interval), timeout_(timeout) {}
+
+  void opened(clock::time_point now);
+  void heard(clock::time_point now) { last_heard_ = now; }
+  /// Id of a ping that is to be sent now.
+  std::optional<std::uint64_t> ping_due(clock::time_point now);
+  /// Answers to other pings than the last one measure nothing.
+  void pong(std::uint64_t id, clock::time_point now);
+  bool dead(clock::time_point now) const { return now - last_heard_ > timeout_; }
+
+  std::chrono::duration<double> round_trip() const noexcept { return smoothed_; }
+  std::chrono::duration<double> variation() const noexcept { return variation_; }
+
+private:
+  std::chrono::milliseconds interval_;
+  std::chrono::milliseconds timeout_;
+  clock::time_point last_heard_{};
+  clock::time_point last_ping_{};
+  std::uint64_t id_ = 0;
+  bool measured_ = false;
+  std::chrono::duration<double> smoothed_{0};
+  std::chrono::duration<double> variation_{0};
+};
+
+} // namespace holdfast::uplink

@@ -1,0 +1,42 @@
+#include "services/uplink/reconnect.hpp"
+
+#include <algorithm>
+
+namespace holdfast::uplink {
+
+void reconnect::established(time_point now) {
+  standing_ = true;
+  since_ = now;
+  attempts_ = 0;
+}
+
+void reconnect::lost(time_point now) {
+  if (standing_) {
+    if (now - since_ >= settings_.stable) {
+      doublings_ = 0;
+      quick_left_ = settings_.quick_attempts;
+    } else if (doublings_ == 0 && quick_left_ == 0) {
+      quick_left_ = settings_.quick_attempts;
+    }
+    standing_ = false;
+    return;
+  }
+  ++attempts_;
+  if (quick_left_ > 0)
+    --quick_left_;
+  else
+    ++doublings_;
+}
+
+std::chrono::milliseconds reconnect::wait(double chance) const {
+  if (quick_left_ > 0)
+    return settings_.quick / 2 + std::chrono::milliseconds(static_cast<long>(
+                                   chance * static_cast<double>((settings_.quick / 2).count())));
+  auto ceiling = settings_.first;
+  for (unsigned n = 0; n < doublings_ && ceiling < settings_.cap; ++n)
+    ceiling *= 2;
+  ceiling = unavailable() ? settings_.cap : std::min(ceiling, settings_.cap);
+  return std::chrono::milliseconds(static_cast<long>(chance * static_cast<double>(ceiling.count())));
+}
+
+} // namespace holdfast::uplink

@@ -1,0 +1,39 @@
+#pragma once
+
+#include "common/config/config.hpp"
+
+#include <chrono>
+
+namespace holdfast::uplink {
+
+/// When to try again (design section 7, mission M6). Pure: time and chance are passed in.
+///
+/// After a session that stood, a few quick attempts: a peer that restarts is back in tenths of a second. Then full-jitter
+/// exponential backoff: a random time up to first, 2 first, 4 first, ... up to cap. Only a session that lasted `stable`
+/// begins anew; one that keeps breaking goes on where it was. After `unavailable_after` attempts in a row the link counts
+/// as unavailable and goes on at the cap.
+class reconnect {
+public:
+  using time_point = std::chrono::steady_clock::time_point;
+
+  explicit reconnect(config::reconnect settings) : settings_(settings) {}
+
+  /// A session stands.
+  void established(time_point now);
+  /// It ended, or an attempt failed.
+  void lost(time_point now);
+  /// Wait before the next attempt; `chance` in [0, 1).
+  std::chrono::milliseconds wait(double chance) const;
+  bool unavailable() const noexcept { return attempts_ >= settings_.unavailable_after; }
+  unsigned attempts() const noexcept { return attempts_; }
+
+private:
+  config::reconnect settings_;
+  unsigned attempts_ = 0;      // since the last session that stood
+  unsigned quick_left_ = 0;
+  unsigned doublings_ = 0;
+  bool standing_ = false;
+  time_point since_{};
+};
+
+} // namespace holdfast::uplink
