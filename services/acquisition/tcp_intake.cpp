@@ -1,0 +1,237 @@
+#include "services/acquisition/stream_intake.hpp"
+
+#include "common/net/stream.hpp"
+#include "common/telemetry/log.hpp"
+
+#include <boost/asio/connect.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <random>
+
+namespace holdfast::acquisition {
+
+namespace {
+
+using namespace std::chrono_literals;
+using boost::asio::ip::tcp;
+using boost::system::error_code;
+using tcp_conversation = stream_conversation<tcp::socket>;
+
+constexpr auto listen_retry = 1000ms;
+constexpr auto accept_pause = 100ms;  // after an error such as too many open files
+
+std::string peer_of(const tcp::socket& s) {
+  error_code ec;
+  const auto e = s.remote_endpoint(ec);
+  return ec ? "unknown" : fmt::format("{}:{}", e.address().to_string(), e.port());
+}
+
+/// Listens; lives in the io loop's thread.
+class listener : public std::enable_shared_from_this<listener> {
+public:
+  listener(intake_setup s, config::tcp_server_source settings)
+      : setup_(std::move(s)), settings_(std::move(settings)), acceptor_(setup_.ctx->rt.io().context()),
+        timer_(setup_.ctx->rt.io().context()) {}
+
+  void open() {
+    if (stopped_)
+      return;
+    try {
+      tcp::resolver resolver(setup_.ctx->rt.io().context());
+      const auto found = resolver.resolve(settings_.listen.host, std::to_string(settings_.listen.port));
+      const tcp::endpoint at = found.begin()->endpoint();
+      acceptor_ = tcp::acceptor(setup_.ctx->rt.io().context());
+      acceptor_.open(at.protocol());
+      acceptor_.set_option(tcp::acceptor::reuse_address(true));
+      acceptor_.bind(at);
+      acceptor_.listen();
+    } catch (const std::exception& e) {
+      tell("failing", fmt::format("failed to listen on {}: {}", settings_.listen.text(), e.what()), false);
+      return later(listen_retry, [self = shared_from_this()] { self->open(); });
+    }
+    tell("listening", settings_.listen.text(), true);
+    accept();
+  }
+
+  void stop() {
+    stopped_ = true;
+    error_code ignored;
+    acceptor_.close(ignored);
+    timer_.cancel();
+    for (auto& weak : open_)
+      if (auto c = weak.lock())
+        c->close("source stops");
+  }
+
+private:
+  void tell(const char* state, const std::string& detail, bool healthy) {
+    setup_.to->send(intake_state{"source:" + setup_.settings.name, state, detail, healthy});
+  }
+
+  void later(std::chrono::milliseconds wait, std::function<void()> work) {
+    timer_.expires_after(wait);
+    timer_.async_wait([work = std::move(work)](error_code ec) {
+      if (!ec)
+        work();
+    });
+  }
+
+  void accept() {
+    acceptor_.async_accept([self = shared_from_this()](error_code ec, tcp::socket socket) {
+      if (self->stopped_ || ec == boost::asio::error::operation_aborted)
+        return;
+      if (ec)
+        return self->later(accept_pause, [self] { self->accept(); });
+      self->welcome(std::move(socket));
+      self->accept();
+    });
+  }
+
+  void welcome(tcp::socket socket) {
+    std::erase_if(open_, [](auto& weak) {
+      auto c = weak.lock();
+      return !c || c->closed();
+    });
+    const auto peer = peer_of(socket);
+    // A device that confirms has one connection: the newer one is the device after its reconnect.
+    if (settings_.confirm == config::confirm_kind::count)
+      for (auto& weak : open_)
+        if (auto c = weak.lock())
+          c->close("replaced by a newer connection");
+    if (settings_.confirm == config::confirm_kind::none && open_.size() >= settings_.max_connections) {
+      log::warn("connection refused source={} peer={} cause=\"{} connections are open\"", setup_.settings.name, peer,
+                open_.size());
+      return;
+    }
+    net::tune(socket, {}, 30s);
+    auto c = std::make_shared<tcp_conversation>(setup_, std::move(socket), peer, frame_gap(settings_.framing));
+    open_.push_back(c);
+    setup_.to->send(connected{c});
+  }
+
+  intake_setup setup_;
+  config::tcp_server_source settings_;
+  tcp::acceptor acceptor_;
+  boost::asio::steady_timer timer_;
+  std::vector<std::weak_ptr<tcp_conversation>> open_;
+  bool stopped_ = false;
+};
+
+/// Connects to a device and connects again; lives in the io loop's thread.
+class caller : public std::enable_shared_from_this<caller> {
+public:
+  caller(intake_setup s, config::tcp_client_source settings)
+      : setup_(std::move(s)), settings_(std::move(settings)), resolver_(setup_.ctx->rt.io().context()),
+        timer_(setup_.ctx->rt.io().context()) {}
+
+  void open() {
+    if (stopped_)
+      return;
+    resolver_.async_resolve(settings_.connect.host, std::to_string(settings_.connect.port),
+                            [self = shared_from_this()](error_code ec, tcp::resolver::results_type found) {
+                              if (ec)
+                                return self->failed(ec);
+                              self->connect(found);
+                            });
+  }
+
+  void stop() {
+    stopped_ = true;
+    resolver_.cancel();
+    timer_.cancel();
+    if (auto c = open_.lock())
+      c->close("source stops");
+  }
+
+private:
+  void connect(const tcp::resolver::results_type& found) {
+    auto socket = std::make_shared<tcp::socket>(setup_.ctx->rt.io().context());
+    boost::asio::async_connect(*socket, found, [self = shared_from_this(), socket](error_code ec, const tcp::endpoint&) {
+      if (ec || self->stopped_)
+        return self->failed(ec);
+      self->wait_ = first_wait;
+      net::tune(*socket, {}, 30s);
+      const auto peer = peer_of(*socket);
+      auto c = std::make_shared<tcp_conversation>(self->setup_, std::move(*socket), peer,
+                                                  frame_gap(self->settings_.framing));
+      self->open_ = c;
+      self->setup_.to->send(intake_state{"source:" + self->setup_.settings.name, "connected", peer, true});
+      self->setup_.to->send(connected{c});
+      self->watch();
+    });
+  }
+
+  // Looks whether the conversation still stands.
+  void watch() {
+    timer_.expires_after(first_wait);
+    timer_.async_wait([self = shared_from_this()](error_code ec) {
+      if (ec || self->stopped_)
+        return;
+      auto c = self->open_.lock();
+      if (c && !c->closed())
+        return self->watch();
+      self->open();
+    });
+  }
+
+  void failed(error_code ec) {
+    if (stopped_)
+      return;
+    setup_.to->send(intake_state{"source:" + setup_.settings.name, "failing",
+                                 fmt::format("failed to connect {}: {}", settings_.connect.text(), ec.message()), false});
+    std::uniform_int_distribution<long> jitter(wait_.count() / 2, wait_.count());
+    timer_.expires_after(std::chrono::milliseconds(jitter(chance_)));
+    wait_ = std::min(wait_ * 2, last_wait);
+    timer_.async_wait([self = shared_from_this()](error_code error) {
+      if (!error)
+        self->open();
+    });
+  }
+
+  static constexpr std::chrono::milliseconds first_wait = 100ms;
+  static constexpr std::chrono::milliseconds last_wait = 30000ms;
+
+  intake_setup setup_;
+  config::tcp_client_source settings_;
+  tcp::resolver resolver_;
+  boost::asio::steady_timer timer_;
+  std::weak_ptr<tcp_conversation> open_;
+  std::chrono::milliseconds wait_ = first_wait;
+  std::minstd_rand chance_{std::random_device{}()};
+  bool stopped_ = false;
+};
+
+/// Runs a listener or a caller in the io loop.
+template <class Inner> class tcp_intake final : public intake {
+public:
+  tcp_intake(net::io_loop& io, std::shared_ptr<Inner> inner) : io_(io), inner_(std::move(inner)) {}
+  ~tcp_intake() override { tcp_intake::stop(); }
+  void start() override {
+    io_.post([i = inner_] { i->open(); });
+  }
+  void stop() override {
+    io_.post([i = inner_] { i->stop(); });
+  }
+
+private:
+  net::io_loop& io_;
+  std::shared_ptr<Inner> inner_;
+};
+
+} // namespace
+
+std::unique_ptr<intake> make_tcp_server(intake_setup s) {
+  auto& io = s.ctx->rt.io();
+  auto settings = std::get<config::tcp_server_source>(s.settings.kind);
+  return std::make_unique<tcp_intake<listener>>(io, std::make_shared<listener>(std::move(s), std::move(settings)));
+}
+
+std::unique_ptr<intake> make_tcp_client(intake_setup s) {
+  auto& io = s.ctx->rt.io();
+  auto settings = std::get<config::tcp_client_source>(s.settings.kind);
+  return std::make_unique<tcp_intake<caller>>(io, std::make_shared<caller>(std::move(s), std::move(settings)));
+}
+
+} // namespace holdfast::acquisition
