@@ -1,0 +1,42 @@
+#pragma once
+
+// Standard output, stop signals, and figures as people read them.
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace holdfast::ctl {
+
+/// From now on SIGINT and SIGTERM only ask to stop, and a closed pipe is an error of write, not a signal.
+void take_signals();
+bool stop_requested() noexcept;
+
+/// Whole lines to a file descriptor. To a terminal or a pipe they go at once, to a file when enough have come together.
+class line_output {
+public:
+  explicit line_output(int fd);
+  ~line_output();
+  line_output(const line_output&) = delete;
+  line_output& operator=(const line_output&) = delete;
+
+  /// `lines` ends with a newline. False: nobody reads any more.
+  bool write(std::string_view lines);
+  bool flush();
+
+private:
+  int fd_;
+  bool at_once_;
+  bool broken_ = false;
+  std::string buffer_;
+};
+
+/// "0 B", "1.2 GiB"
+std::string human_bytes(double bytes);
+/// "950", "12 345 678"
+std::string human_count(double count);
+/// "250ms", "12s", "3min 20s", "2h 5min", "4d 3h"
+std::string human_duration(std::chrono::milliseconds time);
+
+} // namespace holdfast::ctl
