@@ -6,6 +6,7 @@
 
 #include "common/actor/guard.hpp"
 #include "common/storage/lmdb.hpp"
+#include "holdfast/v1/envelope.pb.h"
 
 #include <fmt/format.h>
 
@@ -29,8 +30,11 @@ struct archive_state {
   std::shared_ptr<pulse::loop> beat;
   std::unique_ptr<archive> file;
   inbox present;
-  std::vector<arrived> waiting;   // fresh and repeated ones alike: each wants an acknowledgement
-  std::vector<archive::arrival> fresh;
+  struct pending {
+    arrived batch;
+    bool fresh;                   // repeated ones want an acknowledgement too
+  };
+  std::vector<pending> waiting;
   std::uint64_t waiting_bytes = 0;
   bool scheduled = false;
   bool full = false;
@@ -43,6 +47,8 @@ struct archive_state {
   void open();
   void on_arrived(const arrived& a);
   void commit();
+  bool store_fresh();
+  void publish();
   void acknowledge();
   void give_up(const std::string& why);
   void check_space();
@@ -74,18 +80,13 @@ void archive_state::check_space() {
 void archive_state::on_arrived(const arrived& a) {
   if (full || present.origins() > max_origins)
     return;  // no acknowledgement: the gateway keeps it and comes again
-  switch (present.take(a.origin, a.seqs)) {
-    case inbox::verdict::overlap:
-      return a.from->refuse(fmt::format("batch {} {} to {} overlaps what is stored", a.origin.record_class, a.seqs.first,
-                                        a.seqs.last));
-    case inbox::verdict::duplicate:
-      duplicates->add();
-      break;
-    case inbox::verdict::fresh:
-      fresh.push_back({a.origin, a.seqs, a.crc, a.gap_reason, a.historical, a.payload.view()});
-      break;
-  }
-  waiting.push_back(a);
+  const auto verdict = present.take(a.origin, a.seqs);
+  if (verdict == inbox::verdict::overlap)
+    return a.from->refuse(fmt::format("batch {} {} to {} overlaps what is stored", a.origin.record_class, a.seqs.first,
+                                      a.seqs.last));
+  if (verdict == inbox::verdict::duplicate)
+    duplicates->add();
+  waiting.push_back({a, verdict == inbox::verdict::fresh});
   waiting_bytes += a.payload.size();
   if (waiting_bytes >= max_commit_bytes)
     return commit();
@@ -97,25 +98,48 @@ void archive_state::on_arrived(const arrived& a) {
 
 void archive_state::commit() {
   beat->beat();
-  if (waiting.empty())
+  if (waiting.empty() || !store_fresh())
     return;
-  if (!fresh.empty()) {
-    try {
-      file->append(fresh, present);
-    } catch (const storage::error& e) {
-      return give_up(e.what());
-    }
-    commits->add();
-    for (auto& f : fresh) {
-      records->add(static_cast<double>(f.seqs.count()));
-      bytes->add(static_cast<double>(f.payload.size()));
-    }
-    check_space();
-  }
   acknowledge();
-  fresh.clear();
+  publish();
   waiting.clear();
   waiting_bytes = 0;
+}
+
+bool archive_state::store_fresh() {
+  std::vector<archive::arrival> fresh;
+  for (auto& [a, is_fresh] : waiting)
+    if (is_fresh)
+      fresh.push_back({a.origin, a.seqs, a.crc, a.gap_reason, a.historical, a.payload.view()});
+  if (fresh.empty())
+    return true;
+  try {
+    file->append(fresh, present);
+  } catch (const storage::error& e) {
+    give_up(e.what());
+    return false;
+  }
+  commits->add();
+  for (auto& f : fresh) {
+    records->add(static_cast<double>(f.seqs.count()));
+    bytes->add(static_cast<double>(f.payload.size()));
+  }
+  check_space();
+  return true;
+}
+
+// For taps at the centre: what is on disk now.
+void archive_state::publish() {
+  for (auto& [a, fresh] : waiting) {
+    if (!fresh || a.gap_reason != 0)
+      continue;
+    v1::RecordPlace place;
+    place.set_gateway(a.origin.gateway);
+    place.set_epoch(a.origin.epoch);
+    place.set_record_class(a.origin.record_class);
+    place.set_first_seq(a.seqs.first);
+    ctx->rt.publish_records(place, a.payload);
+  }
 }
 
 void archive_state::acknowledge() {
@@ -124,7 +148,7 @@ void archive_state::acknowledge() {
     std::size_t bytes = 0;
   };
   std::map<std::shared_ptr<session>, answer> answers;
-  for (auto& w : waiting) {
+  for (auto& [w, fresh] : waiting) {
     auto& a = answers[w.from];
     a.stored[w.origin.record_class].insert(w.seqs);
     a.bytes += w.payload.size();
@@ -141,13 +165,13 @@ void archive_state::acknowledge() {
 void archive_state::give_up(const std::string& why) {
   ctx->rt.set_state("archive", "failing", why, false);
   std::set<std::shared_ptr<session>> sessions;
-  for (auto& f : fresh)
-    present.give_back(f.origin, f.seqs);
-  for (auto& w : waiting)
+  for (auto& [w, fresh] : waiting) {
+    if (fresh)
+      present.give_back(w.origin, w.seqs);
     sessions.insert(w.from);
+  }
   for (auto& s : sessions)
     s->refuse("archive cannot store now: " + why);
-  fresh.clear();
   waiting.clear();
   waiting_bytes = 0;
 }
