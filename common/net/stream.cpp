@@ -7,6 +7,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <openssl/ssl.h>
+#include <openssl/x509_vfy.h>
 #include <stdexcept>
 #include <sys/socket.h>
 
@@ -37,7 +38,16 @@ public:
       : context_(std::move(context)), stream_(std::move(s), *context_) {
     if (name.empty())
       return;
-    stream_.set_verify_callback(asio::ssl::host_name_verification(name));
+    // By OpenSSL's own check rather than a callback of Asio: then a mismatch is told as one.
+    auto* expected = ::SSL_get0_param(stream_.native_handle());
+    boost::system::error_code not_an_address;
+    asio::ip::make_address(name, not_an_address);
+    const int known = not_an_address ? ::X509_VERIFY_PARAM_set1_host(expected, name.c_str(), name.size())
+                                     : ::X509_VERIFY_PARAM_set1_ip_asc(expected, name.c_str());
+    if (known != 1)
+      throw std::runtime_error(fmt::format("failed to expect certificate name {}", name));
+    if (!not_an_address)
+      return;  // no SNI for addresses (RFC 6066)
     // What the macro SSL_set_tlsext_host_name does, without its C cast.
     ::SSL_ctrl(stream_.native_handle(), SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name,
                const_cast<char*>(name.c_str()));
@@ -51,6 +61,11 @@ public:
                             std::move(handler));
   }
   tcp::socket& socket() override { return stream_.next_layer(); }
+  std::string explain(boost::system::error_code ec) override {
+    const auto verdict = ::SSL_get_verify_result(stream_.native_handle());
+    return verdict == X509_V_OK ? ec.message()
+                                : fmt::format("{}: {}", ec.message(), ::X509_verify_cert_error_string(verdict));
+  }
 
 private:
   std::shared_ptr<asio::ssl::context> context_;

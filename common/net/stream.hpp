@@ -27,6 +27,8 @@ public:
   virtual void write(const std::vector<boost::asio::const_buffer>& from, done handler) = 0;
   virtual void handshake(bool as_client, std::function<void(boost::system::error_code)> handler) = 0;
   virtual boost::asio::ip::tcp::socket& socket() = 0;
+  /// Why a handshake failed, for people: with what is wrong about the certificate.
+  virtual std::string explain(boost::system::error_code ec) { return ec.message(); }
   /// Both directions at once; pending handlers run with an error.
   void close();
   /// "host:port" of the other end, also after it left.

@@ -58,7 +58,7 @@ void wire_reader::make_room(std::size_t wanted) {
 
 std::pair<char*, std::size_t> wire_reader::room() {
   std::size_t wanted = 1;
-  if (end_ - begin_ >= wire_preamble) {
+  if (end_ - begin_ >= wire_preamble && error_.empty()) {
     const char* p = buffer_->data() + begin_;
     wanted = wire_preamble + read_u32(p + 4) + read_u32(p + 8) - (end_ - begin_);
   }

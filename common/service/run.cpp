@@ -12,6 +12,7 @@
 #include <cstdio>
 #include <future>
 #include <pthread.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 namespace holdfast::service {
@@ -30,6 +31,16 @@ sigset_t stop_signals() {
   for (int s : {SIGTERM, SIGINT, SIGHUP})
     sigaddset(&set, s);
   return set;
+}
+
+// A Unix socket of ZeroMQ 4.3.4 ends the process when it cannot accept for want of descriptors (ipc_listener.cpp): the
+// usual soft limit of 1024 is one clumsy client away.
+void raise_file_limit() {
+  rlimit files{};
+  if (::getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur == files.rlim_max)
+    return;
+  files.rlim_cur = files.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &files);
 }
 
 std::optional<config::gateway> read_config(const std::string& path) {
@@ -127,6 +138,7 @@ int run(int argc, char** argv, const definition& d) {
   const auto set = stop_signals();
   ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
   ::signal(SIGPIPE, SIG_IGN);
+  raise_file_limit();
   auto configuration = read_config(path);
   if (!configuration)
     return exit_config;

@@ -3,10 +3,11 @@
 // gap record.
 
 #include "services/acquisition/acquisition.hpp"
-#include "services/acquisition/batch_builder.hpp"
 #include "services/acquisition/framing.hpp"
 #include "services/acquisition/intake.hpp"
 #include "services/acquisition/producer.hpp"
+#include "services/acquisition/recorder.hpp"
+#include "services/acquisition/source_figures.hpp"
 
 #include "common/actor/guard.hpp"
 #include "common/core/crc32c.hpp"
@@ -49,27 +50,6 @@ struct device {
   bool greeted = false;     // confirm: has been told where we stand, and may send
 };
 
-struct source_figures {
-  metrics::value* records;
-  metrics::value* bytes;
-  metrics::value* dropped;
-  metrics::value* oversize;
-  metrics::value* incomplete;
-  metrics::value* connections;
-  metrics::value* kept_bytes;
-  metrics::value* kept_records;
-
-  source_figures(metrics& m, const metrics::labels& t)
-      : records(&m.counter("holdfast_source_records_total", "Records taken from the field", t)),
-        bytes(&m.counter("holdfast_source_bytes_total", "Bytes of transparent frames", t)),
-        dropped(&m.counter("holdfast_source_dropped_total", "Records dropped because the window was full", t)),
-        oversize(&m.counter("holdfast_source_oversize_total", "Frames above the limit, dropped", t)),
-        incomplete(&m.counter("holdfast_source_incomplete_total", "Frames cut off by the end of a connection", t)),
-        connections(&m.gauge("holdfast_source_connections", "Open connections", t)),
-        kept_bytes(&m.gauge("holdfast_source_unacknowledged_bytes", "Batches the store has not confirmed", t)),
-        kept_records(&m.gauge("holdfast_source_unacknowledged_records", "Records read and not on disk", t)) {}
-};
-
 const config::framing* framing_of(const config::source& s) {
   if (auto* t = std::get_if<config::tcp_server_source>(&s.kind))
     return &t->framing;
@@ -100,15 +80,13 @@ struct source_state {
   bool can_wait = false;                  // a TCP device is held back by not reading
   std::shared_ptr<pulse::loop> beat;
   std::unique_ptr<source_figures> count;
-  std::unique_ptr<batch_builder> builder;
+  std::unique_ptr<recorder> records;
   std::unique_ptr<producer> store;
   std::unique_ptr<acquisition::intake> intake;
   std::map<conversation*, device> devices;
-  std::map<std::string, std::uint64_t> gaps;  // stream -> records dropped since the last gap record
-  std::uint64_t batch_number = 0;             // of the open batch: an old linger timer means nothing
+  std::uint64_t batch_number = 0;         // of the open batch: an old linger timer means nothing
   bool lingering = false;
-  bool synchronised = clock_synchronised();
-  std::uint64_t confirmed = 0;                // last count written to the device
+  std::uint64_t confirmed = 0;            // last count written to the device
   bool stopping = false;
   clock::time_point stop_by{};
 
@@ -126,9 +104,7 @@ struct source_state {
   framer::sink sink(const timestamp& at, const std::string& peer);
   void take_frame(const timestamp& at, std::string_view bytes);
   void take_oversize(const timestamp& at, std::size_t bytes, const std::string& peer);
-  bool admit(const std::string& stream);
-  void note_gaps(const timestamp& at);
-  void before_record(const timestamp& at);
+  bool room() const;
   void after_records();
   void close_batch();
   void carry_out(producer::actions&& a);
@@ -141,7 +117,8 @@ struct source_state {
 void source_state::open() {
   const metrics::labels tags{{"source", settings.name}};
   count = std::make_unique<source_figures>(ctx->rt.metrics(), tags);
-  builder = std::make_unique<batch_builder>(ctx->boot_id, settings.batch.size.count + 4096);
+  records = std::make_unique<recorder>(settings, ctx->boot_id);
+  records->set_synchronised(clock_synchronised());
   store = std::make_unique<producer>(settings.window.count);
   confirms = confirms_of(settings);
   can_wait = std::holds_alternative<config::tcp_server_source>(settings.kind)
@@ -213,11 +190,9 @@ void source_state::on_datagram(const datagram& d) {
 
 void source_state::on_sampled(const sampled& s) {
   for (auto& one : s.samples) {
-    if (!admit(one.stream))
-      continue;
-    before_record(one.time);
-    builder->add_sample(one, synchronised);
-    count->records->add();
+    if (records->needs_new_batch(one.time))
+      close_batch();
+    records->value(one, room());
   }
   after_records();
 }
@@ -229,52 +204,30 @@ framer::sink source_state::sink(const timestamp& at, const std::string& peer) {
           .oversize = [this, at, peer](std::size_t bytes) { take_oversize(at, bytes, peer); }};
 }
 
-// Whether there is room for a record of something that cannot wait.
-bool source_state::admit(const std::string& stream) {
-  if (can_wait || store->room())
-    return true;
-  ++gaps[stream];
-  count->dropped->add();
-  return false;
-}
+// What can be held back always finds room: it is not read while there is none.
+bool source_state::room() const { return can_wait || store->room(); }
 
 void source_state::take_frame(const timestamp& at, std::string_view bytes) {
-  if (!admit(settings.stream))
-    return;
-  before_record(at);
-  builder->add_frame(settings.stream, at, synchronised, bytes);
-  count->records->add();
-  count->bytes->add(static_cast<double>(bytes.size()));
-  if (builder->records() >= settings.batch.records || builder->bytes() >= settings.batch.size.count)
+  if (records->needs_new_batch(at))
+    close_batch();
+  records->frame(at, bytes, room());
+  if (records->full())
     close_batch();
 }
 
 void source_state::take_oversize(const timestamp& at, std::size_t bytes, const std::string& peer) {
-  count->oversize->add();
   log::warn("frame dropped source={} peer={} cause=\"{} bytes are above the limit\"", settings.name, peer, bytes);
-  before_record(at);
-  builder->add_gap(settings.stream, at, synchronised, 1, gap_reason::oversize);
-}
-
-void source_state::before_record(const timestamp& at) {
-  if (!builder->fits(at, synchronised))
+  if (records->needs_new_batch(at))
     close_batch();
-  note_gaps(at);
-}
-
-void source_state::note_gaps(const timestamp& at) {
-  if (gaps.empty())
-    return;
-  for (auto& [stream, missing] : std::exchange(gaps, {}))
-    builder->add_gap(stream, at, synchronised, missing, gap_reason::overflow);
+  records->oversize(at);
 }
 
 // A batch leaves at once while nothing is on its way: then the store's own commit is what batches wait for, and they grow
 // with the load.
 void source_state::after_records() {
-  if (builder->empty())
+  if (records->empty())
     return;
-  if (store->settled() || builder->records() >= settings.batch.records || builder->bytes() >= settings.batch.size.count)
+  if (store->settled() || records->full())
     return close_batch();
   if (!lingering) {
     lingering = true;
@@ -283,11 +236,11 @@ void source_state::after_records() {
 }
 
 void source_state::close_batch() {
-  if (builder->empty())
+  if (records->empty())
     return;
   ++batch_number;
   lingering = false;
-  auto b = builder->take();
+  auto b = records->take();
   const auto crc = crc32c(b.payload);
   carry_out(store->push(b.records, crc, blob(std::move(b.payload)), clock::now()));
 }
@@ -308,8 +261,7 @@ void source_state::carry_out(producer::actions&& a) {
     o.set_position(std::to_string(b.total));
     ctx->rt.bus().send(ctx->store, {{}, {blob(m.SerializeAsString()), b.payload}});
   }
-  count->kept_bytes->set(static_cast<double>(store->kept_bytes()));
-  count->kept_records->set(static_cast<double>(store->kept_records() + builder->records()));
+  count->show(*records, *store);
 }
 
 void source_state::hello() {
@@ -333,7 +285,7 @@ void source_state::on_store(const v1::StoreMessage& m) {
     auto& r = m.refusal();
     log::warn("store refused source={} seq={} cause=\"{}\"", settings.name, r.producer_seq(), r.detail());
     if (r.reason() == v1::ProducerRefusal::REASON_OVERSIZE)
-      gaps[settings.stream] += store->rejected(r.producer_seq());
+      records->lost(store->rejected(r.producer_seq()));
     if (r.reason() == v1::ProducerRefusal::REASON_UNKNOWN_CLASS)
       return ctx->rt.set_state("source:" + settings.name, "refused", r.detail(), false);
     carry_out(store->refused(now_));
@@ -365,7 +317,7 @@ void source_state::confirm() {
     return;
   const auto total = store->total_committed();
   for (auto& [key, d] : devices) {
-    if (!d.greeted && !(store->settled() && builder->empty()))
+    if (!d.greeted && !(store->settled() && records->empty()))
       continue;
     if (d.greeted && total == confirmed)
       continue;
@@ -381,7 +333,7 @@ void source_state::confirm() {
 
 void source_state::on_tick() {
   beat->beat();
-  synchronised = clock_synchronised();
+  records->set_synchronised(clock_synchronised());
   carry_out(store->tick(clock::now()));
   if (stopping)
     quit_if_drained();

@@ -16,6 +16,7 @@
 
 #include <caf/all.hpp>
 
+#include <atomic>
 #include <memory>
 #include <string>
 #include <vector>
@@ -47,6 +48,7 @@ struct context {
   service::runtime& rt;
   config::collector settings;
   actor::slot archive;
+  std::atomic<std::size_t> waiting_bytes{0};  // payload of all sessions that is not committed
 };
 
 caf::actor spawn_archive(caf::actor_system& system, std::shared_ptr<context> ctx);

@@ -14,7 +14,11 @@ namespace {
 
 // Payload one session may have waiting for a commit; a gateway's own window is usually below.
 constexpr std::size_t max_waiting = 32 << 20;
+constexpr std::size_t max_waiting_of_all = 128 << 20;
 constexpr std::size_t max_outgoing = 100'000;
+// A key of the archive is the gateway's name and more; LMDB takes 511 bytes, and one that is too long fails the whole
+// commit, other gateways' batches with it.
+constexpr std::size_t max_name = 200;
 
 void fill(v1::ClassRanges& out, const std::string& record_class, const std::vector<seq_range>& ranges) {
   out.set_record_class(record_class);
@@ -29,13 +33,16 @@ void fill(v1::ClassRanges& out, const std::string& record_class, const std::vect
 
 session::session(std::shared_ptr<context> ctx, std::shared_ptr<net::stream> stream, std::function<void()> on_end)
     : ctx_(std::move(ctx)), stream_(std::move(stream)), on_end_(std::move(on_end)),
-      reader_(ctx_->settings.max_frame.count), idle_(ctx_->rt.io().context()) {}
+      reader_(ctx_->settings.max_frame.count), idle_(ctx_->rt.io().context()), pause_(ctx_->rt.io().context()) {}
+
+// What waits for the archive when a session goes is dropped there: nobody is left to acknowledge it to.
+session::~session() { ctx_->waiting_bytes -= waiting_bytes_; }
 
 void session::start() {
   watch();
   stream_->handshake(false, [self = shared_from_this()](boost::system::error_code ec) {
     if (ec)
-      return self->close("handshake: " + ec.message());
+      return self->close("handshake: " + self->stream_->explain(ec));
     self->read();
   });
 }
@@ -45,6 +52,7 @@ void session::close(const std::string& why) {
     return;
   closed_ = true;
   idle_.cancel();
+  pause_.cancel();
   log::info("session closed peer={} gateway={} cause=\"{}\"", stream_->peer(), gateway_, why);
   stream_->close();
   if (on_end_)
@@ -65,8 +73,10 @@ void session::watch() {
 }
 
 void session::read() {
-  if (closed_ || reading_ || waiting_bytes_ >= max_waiting)
+  if (closed_ || refused_ || reading_ || waiting_bytes_ >= max_waiting)
     return;
+  if (ctx_->waiting_bytes >= max_waiting_of_all)
+    return read_later();
   reading_ = true;
   auto [to, size] = reader_.room();
   stream_->read_some(boost::asio::buffer(to, size), [self = shared_from_this()](boost::system::error_code ec, std::size_t n) {
@@ -77,6 +87,15 @@ void session::read() {
     self->reader_.filled(n);
     self->take_frames();
     self->read();
+  });
+}
+
+// The others fill the archive's queue: their acknowledgements do not wake this session, so it looks again by itself.
+void session::read_later() {
+  pause_.expires_after(std::chrono::milliseconds(20));
+  pause_.async_wait([self = shared_from_this()](boost::system::error_code ec) {
+    if (!ec)
+      self->read();
   });
 }
 
@@ -99,6 +118,10 @@ bool session::take(const v1::WireMessage& m, blob payload) {
   if (m.has_hello()) {
     if (m.hello().protocol() != net::wire_protocol || m.hello().gateway().empty() || m.hello().epoch() == 0) {
       refuse(fmt::format("hello with protocol {}; this collector speaks {}", m.hello().protocol(), net::wire_protocol));
+      return false;
+    }
+    if (m.hello().gateway().size() > max_name) {
+      refuse(fmt::format("a gateway's name of {} bytes; at most {}", m.hello().gateway().size(), max_name));
       return false;
     }
     gateway_ = m.hello().gateway();
@@ -137,6 +160,7 @@ bool session::take_data(const v1::WireMessage& m, blob payload) {
     return false;
   }
   waiting_bytes_ += payload.size();
+  ctx_->waiting_bytes += payload.size();
   ctx_->archive.send(arrived{shared_from_this(), {gateway_, epoch_, d.record_class()},
                              {d.first_seq(), d.first_seq() + d.record_count() - 1}, d.crc32c(), d.gap_reason(),
                              d.historical(), std::move(payload)});
@@ -160,18 +184,22 @@ void session::send_ack(const std::map<std::string, std::vector<seq_range>>& stor
     fill(*m.mutable_ack()->add_stored(), record_class, ranges);
   ctx_->rt.io().post([self = shared_from_this(), m = std::move(m), bytes] {
     self->waiting_bytes_ -= bytes;
+    self->ctx_->waiting_bytes -= bytes;
     self->send(m);
     self->read();
   });
 }
 
 void session::refuse(const std::string& why) {
+  refused_ = true;
   log::warn("session refused peer={} gateway={} cause=\"{}\"", stream_->peer(), gateway_, why);
   v1::WireMessage m;
   m.mutable_refusal()->set_reason(why);
   m.mutable_refusal()->set_permanent(true);
-  send(m);
-  ctx_->rt.io().post([self = shared_from_this(), why] { self->close(why); });
+  ctx_->rt.io().post([self = shared_from_this(), m = std::move(m), why] {
+    self->send(m);
+    self->close(why);
+  });
 }
 
 void session::send(const v1::WireMessage& m) {

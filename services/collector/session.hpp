@@ -22,22 +22,28 @@ namespace holdfast::collector {
 
 struct context;
 
-/// One gateway's connection. Lives in the io loop's thread; send_welcome() and send_ack() may be called from any.
+/// One gateway's connection. Lives in the io loop's thread; send_welcome(), send_ack() and refuse()
+/// may be called from any.
 /// Reading stops while too many bytes wait for the archive, and so the gateway's window fills and it waits.
 class session : public std::enable_shared_from_this<session> {
 public:
   session(std::shared_ptr<context> ctx, std::shared_ptr<net::stream> stream, std::function<void()> on_end);
 
+  ~session();
+
   void start();
+  /// From the io loop only.
   void close(const std::string& why);
 
   void send_welcome(const std::map<std::string, std::vector<seq_range>>& present);
   /// `bytes`: payload that no longer waits for the archive.
   void send_ack(const std::map<std::string, std::vector<seq_range>>& stored, std::size_t bytes);
+  /// Tells the gateway why and closes.
   void refuse(const std::string& why);
 
 private:
   void read();
+  void read_later();
   void take_frames();
   bool take(const v1::WireMessage& m, blob payload);
   bool take_data(const v1::WireMessage& m, blob payload);
@@ -50,10 +56,12 @@ private:
   std::function<void()> on_end_;
   net::wire_reader reader_;
   boost::asio::steady_timer idle_;
+  boost::asio::steady_timer pause_;
   std::deque<std::string> outgoing_;
   bool writing_ = false;
   bool reading_ = false;
   bool closed_ = false;
+  std::atomic<bool> refused_{false};  // nothing more is read; ARCHIVE refuses too
   bool heard_ = true;           // since the last idle check
   std::string gateway_;         // empty: no hello yet
   std::uint64_t epoch_ = 0;

@@ -7,7 +7,7 @@
 #include "services/health/listener.hpp"
 #include "services/health/tap.hpp"
 
-#include <algorithm>
+#include <google/protobuf/stubs/logging.h>
 
 namespace {
 
@@ -32,7 +32,10 @@ std::shared_ptr<health::listener> open_bus(service::runtime& rt, const std::vect
 
 std::vector<actor::child_spec> components(service::runtime& rt) {
   const auto members = health::members_of(rt.config());
-  const auto box = std::make_shared<health::inbox>();
+  std::vector<std::string> names;
+  for (auto& m : members)
+    names.push_back(m.name);
+  const auto box = std::make_shared<health::inbox>(names);
   const auto listener = open_bus(rt, members, box);
   const health::addresses where{std::make_shared<actor::slot>(), std::make_shared<actor::slot>()};
   const bool centre = rt.config().collector && rt.config().links.empty() && rt.config().sources.empty();
@@ -63,6 +66,8 @@ std::vector<actor::child_spec> components(service::runtime& rt) {
 } // namespace
 
 int main(int argc, char** argv) {
+  // Protobuf would write a line to standard error for each malformed message; they are counted instead.
+  google::protobuf::SetLogHandler(nullptr);
   service::definition d;
   d.service = "health";
   d.about = "Watches the services of a gateway: metrics, status page, alarms, and the read-only tap.";

@@ -11,6 +11,7 @@ namespace holdfast::store {
 namespace {
 
 constexpr std::size_t header_room = 64 * 1024;
+constexpr std::uint64_t max_queued_bytes = 256 << 20;
 
 void refuse(context& ctx, const std::string& peer, const std::string& why) {
   static auto& refused = ctx.rt.metrics().counter("holdfast_store_malformed_total", "Messages nobody could understand");
@@ -33,6 +34,11 @@ void on_ingest(context& ctx, bus::message&& m) {
     return ctx.writer.send(hello{m.peer, p.hello().producer(), p.hello().session(), p.hello().record_class()});
   }
   if (p.has_offer() && m.parts.size() == 2) {
+    // Producers keep to their windows; whoever does not is dropped here, unacknowledged, before memory runs out.
+    static auto& flooded = ctx.rt.metrics().counter("holdfast_store_flooded_total", "Offers dropped: too many bytes wait");
+    if (ctx.queued_bytes + m.parts[1].size() > max_queued_bytes)
+      return flooded.add();
+    ctx.queued_bytes += m.parts[1].size();
     auto& o = p.offer();
     return ctx.writer.send(offer{m.peer, o.producer(), o.session(), o.producer_seq(), o.record_count(), o.crc32c(),
                                  o.position(), std::move(m.parts[1])});

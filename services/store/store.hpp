@@ -16,6 +16,7 @@
 
 #include <caf/all.hpp>
 
+#include <atomic>
 #include <memory>
 #include <string>
 #include <vector>
@@ -64,6 +65,7 @@ struct context {
   std::shared_ptr<batch_file> file;
   bus::loop::socket ingest = 0;
   bus::loop::socket dispatch = 0;
+  std::atomic<std::uint64_t> queued_bytes{0};  // offers on their way to WRITER
   actor::slot writer;
   actor::slot dispatcher;
 };

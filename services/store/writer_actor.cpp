@@ -136,6 +136,7 @@ void writer_state::refuse(const offer& o, v1::ProducerRefusal::Reason why, const
 }
 
 void writer_state::on_offer(const offer& o) {
+  ctx->queued_bytes -= o.payload.size();
   if (full)
     return;  // its window is 0; it sends again when it grows
   if (o.count == 0 || o.payload.size() > settings().max_batch.count)

@@ -82,7 +82,7 @@ private:
     stream_ = net::make_stream(std::move(*socket_), tls_, tls_ ? name : std::string());
     stream_->handshake(true, [self = me()](error_code ec) {
       if (ec || self->ended_)
-        return self->end(fmt::format("failed TLS handshake with {}: {}", self->stream_->peer(), ec.message()));
+        return self->end(fmt::format("failed TLS handshake with {}: {}", self->stream_->peer(), self->stream_->explain(ec)));
       self->deadline_.cancel();
       self->open_ = true;
       self->callbacks_.on_open(self->stream_->peer());

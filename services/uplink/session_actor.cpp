@@ -49,6 +49,7 @@ struct session_state {
   std::uint64_t attempt = 0;
   std::shared_ptr<connection> line;    // null: none, and none under way
   std::string peer;
+  clock::time_point opened_at{};
   bool established = false;            // the destination has welcomed us
   std::uint64_t max_frame = 0;
 
@@ -193,6 +194,7 @@ void session_state::on_dispatch(const v1::Dispatch& d, const blob& payload) {
 
 void session_state::connect() {
   const auto n = ++attempt;
+  peer.clear();
   state(retry->unavailable() ? "unavailable" : "connecting", link().connect.text(), false);
   auto* slot = &ctx->session;
   line = connection::make(ctx->rt.io().context(), link(), tls, {
@@ -207,6 +209,7 @@ void session_state::on_opened(const opened& o) {
   if (o.attempt != attempt || !line)
     return;
   peer = o.peer;
+  opened_at = clock::now();
   life->opened(clock::now());
   v1::WireMessage m;
   auto& h = *m.mutable_hello();
@@ -287,8 +290,11 @@ void session_state::on_ended(const ended& e) {
 void session_state::on_tick() {
   beat->beat();
   const auto now = clock::now();
-  if (!established)
+  if (!established) {
+    if (line && !peer.empty() && now - opened_at > link().connect_timeout)
+      drop(fmt::format("no welcome from {} in {} ms", peer, link().connect_timeout.count()));
     return;
+  }
   if (life->dead(now))
     return drop(fmt::format("no answer from {} for {} ms", peer, link().heartbeat_timeout.count()));
   if (auto ping = life->ping_due(now)) {

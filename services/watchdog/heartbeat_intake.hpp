@@ -11,8 +11,8 @@
 
 namespace holdfast::watchdog {
 
-/// The latest heartbeat of each service, from the bus thread to an actor that looks now and then: many services beat, but
-/// few heartbeats say anything new. Any thread.
+/// The latest heartbeat of each service, from the bus thread to an actor that looks now and then: many services beat,
+/// but few heartbeats say anything new. Any thread.
 class heartbeat_inbox {
 public:
   struct arrival {

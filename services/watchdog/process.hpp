@@ -29,8 +29,8 @@ private:
 /// outlives this object and this program.
 class process {
 public:
-  /// Starts a program: in a process group of its own (a Ctrl-C at the terminal reaches us alone, and we stop the services
-  /// in order), no signal blocked or ignored, standard input empty, no other file open, systemd's variables removed.
+  /// Starts a program: in a process group of its own (a Ctrl-C at the terminal reaches us alone, and we stop the
+  /// services in order), no signal blocked or ignored, standard input empty, no other file open, systemd's variables removed.
   /// Throws std::runtime_error "failed to start PROGRAM: cause".
   static process spawn(const std::vector<std::string>& command);
 

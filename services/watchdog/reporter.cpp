@@ -123,7 +123,7 @@ void reporter::observed(std::size_t service, bool well, const std::string& detai
   if (!well)
     r.hangs->add();
   set_state(r, well ? "running" : "silent", detail, well);
-  rt_.alarm(alarm_name(r.name), !well, well ? fmt::format("{} is back", r.name) : fmt::format("{}: {}", r.name, detail));
+  rt_.alarm(alarm_name(r.name), !well, well ? r.name + " is back" : fmt::format("{}: {}", r.name, detail));
 }
 
 void reporter::excuses(std::uint64_t count) { excuses_.set(static_cast<double>(count)); }

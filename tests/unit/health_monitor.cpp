@@ -26,7 +26,7 @@ struct world {
   caf::scheduler::test_coordinator& sched = dynamic_cast<caf::scheduler::test_coordinator&>(sys.scheduler());
   pulse beats;
   metrics figures;
-  std::shared_ptr<health::inbox> box = std::make_shared<health::inbox>();
+  std::shared_ptr<health::inbox> box = std::make_shared<health::inbox>(std::vector<std::string>{"store", "health"});
   health::addresses where{std::make_shared<actor::slot>(), std::make_shared<actor::slot>()};
   std::vector<std::string> alarms;
   int asked = 0;
@@ -105,16 +105,23 @@ TEST_CASE("health: MONITOR collects, asks, answers and alarms", "[health]") {
   CHECK(w.shown[0]->instances[1].alarms.count("silent:store") == 0);  // a picture does not change
 }
 
-TEST_CASE("health: the inbox is bounded in messages and bytes", "[health]") {
-  health::inbox box;
+TEST_CASE("health: each service has its own bounded share of the inbox", "[health]") {
+  health::inbox box({"store", "acquisition"});
+  const auto put = [&](const std::string& topic, std::size_t size = 0) {
+    box.put({health::inbox::kind::event, {blob(topic), blob(std::string(size, 'x'))}});
+  };
   for (std::size_t n = 0; n < health::inbox::message_limit + 5; ++n)
-    box.put({health::inbox::kind::event, {}});
+    put("heartbeat.store");
   CHECK(box.dropped() == 5);
-  CHECK(box.take().size() == health::inbox::message_limit);
-  const blob mebibyte(std::string(1024 * 1024, 'x'));
-  for (int n = 0; n < 20; ++n)
-    box.put({health::inbox::kind::event, {mebibyte}});
-  CHECK(box.take().size() == 16);
-  CHECK(box.dropped() == 9);
+  put("heartbeat.acquisition");
+  put("heartbeat.nobody");
+  box.put({health::inbox::kind::event, {}});
+  box.put({health::inbox::kind::status, {}});
+  CHECK(box.dropped() == 5);
+  CHECK(box.take().size() == health::inbox::message_limit + 4);
+  for (int n = 0; n < 10; ++n)
+    put("metrics.store", 1024 * 1024);
+  CHECK(box.dropped() == 5 + 7);
+  CHECK(box.take().size() == 3);
   CHECK(box.take().empty());
 }

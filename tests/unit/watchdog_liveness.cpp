@@ -71,7 +71,8 @@ TEST_CASE("before the first heartbeat the start limit counts", "[watchdog][liven
   CHECK(found[0].reason == "no first heartbeat (limit 10000 ms from its start)");
 }
 
-TEST_CASE("an adopted process that has long been up gets the limit, a young one the rest of its start", "[watchdog][liveness]") {
+TEST_CASE("an adopted process that has long been up gets the limit, a young one the rest of its start",
+          "[watchdog][liveness]") {
   bench b;
   b.live.watch(0, 11, b.now - 1h, b.now);
   b.live.watch(1, 12, b.now - 4s, b.now);

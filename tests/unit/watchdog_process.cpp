@@ -131,7 +131,8 @@ TEST_CASE("a stopped process is frozen", "[watchdog][process]") {
   CHECK(end_of(p).signal == SIGKILL);
 }
 
-TEST_CASE("the hardware watchdog is fed once a second while all is well, and disarmed by an ordered stop", "[watchdog][notify]") {
+TEST_CASE("the hardware watchdog is fed once a second while all is well, and disarmed by an ordered stop",
+          "[watchdog][notify]") {
   const temporary_file device(true);
   config::watchdog w;
   w.feed_device = true;

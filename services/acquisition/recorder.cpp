@@ -1,0 +1,53 @@
+#include "services/acquisition/recorder.hpp"
+
+#include <utility>
+
+namespace holdfast::acquisition {
+
+namespace {
+constexpr std::size_t head_room = 4096;  // of a batch above its size limit: the record that crosses it
+} // namespace
+
+recorder::recorder(const config::source& settings, std::string boot_id)
+    : stream_(settings.stream), max_records_(settings.batch.records), max_bytes_(settings.batch.size.count),
+      builder_(std::move(boot_id), max_bytes_ + head_room) {}
+
+bool recorder::admit(const std::string& stream, bool room) {
+  if (!room) {
+    ++gaps_[stream];
+    ++counters_.dropped;
+  }
+  return room;
+}
+
+void recorder::tell_gaps(const timestamp& at) {
+  if (gaps_.empty())
+    return;
+  for (auto& [stream, missing] : std::exchange(gaps_, {}))
+    builder_.add_gap(stream, at, synchronised_, missing, gap_reason::overflow);
+}
+
+void recorder::frame(const timestamp& at, std::string_view bytes, bool room) {
+  if (!admit(stream_, room))
+    return;
+  tell_gaps(at);
+  builder_.add_frame(stream_, at, synchronised_, bytes);
+  ++counters_.records;
+  counters_.bytes += bytes.size();
+}
+
+void recorder::value(const sample& s, bool room) {
+  if (!admit(s.stream, room))
+    return;
+  tell_gaps(s.time);
+  builder_.add_sample(s, synchronised_);
+  ++counters_.records;
+}
+
+void recorder::oversize(const timestamp& at) {
+  tell_gaps(at);
+  builder_.add_gap(stream_, at, synchronised_, 1, gap_reason::oversize);
+  ++counters_.oversize;
+}
+
+} // namespace holdfast::acquisition

@@ -1,0 +1,57 @@
+#pragma once
+
+#include "common/config/config.hpp"
+#include "services/acquisition/batch_builder.hpp"
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+
+namespace holdfast::acquisition {
+
+/// What a source makes of frames and samples: records in the open batch, and gap records for what had to be dropped.
+/// Pure. After each addition ask `full()`; take the batch with `take()`.
+class recorder {
+public:
+  struct counters {
+    std::uint64_t records = 0;
+    std::uint64_t bytes = 0;     ///< of transparent frames
+    std::uint64_t dropped = 0;   ///< no room
+    std::uint64_t oversize = 0;
+  };
+
+  recorder(const config::source& settings, std::string boot_id);
+
+  /// From now on records are stamped as (un)synchronised.
+  void set_synchronised(bool yes) noexcept { synchronised_ = yes; }
+
+  /// Whether a record made at that time belongs to another batch than the open one.
+  bool needs_new_batch(const timestamp& at) const { return !builder_.fits(at, synchronised_); }
+  /// `room` false: the record is dropped and counted; a gap record tells when there is room again.
+  void frame(const timestamp& at, std::string_view bytes, bool room);
+  void value(const sample& s, bool room);
+  void oversize(const timestamp& at);
+  /// Records that are lost for another reason, such as a batch the store will never take.
+  void lost(std::uint64_t count) { gaps_[stream_] += count; }
+
+  bool empty() const noexcept { return builder_.empty(); }
+  bool full() const noexcept { return builder_.records() >= max_records_ || builder_.bytes() >= max_bytes_; }
+  std::uint32_t records() const noexcept { return builder_.records(); }
+  encoded_batch take() { return builder_.take(); }
+  const counters& figures() const noexcept { return counters_; }
+
+private:
+  bool admit(const std::string& stream, bool room);
+  void tell_gaps(const timestamp& at);
+
+  std::string stream_;
+  unsigned max_records_;
+  std::uint64_t max_bytes_;
+  batch_builder builder_;
+  std::map<std::string, std::uint64_t> gaps_;  // stream -> records dropped since the last gap record
+  bool synchronised_ = false;
+  counters counters_;
+};
+
+} // namespace holdfast::acquisition
