@@ -56,10 +56,21 @@ blob to_blob(zmq::message_t&& frame) {
 struct open_socket {
   socket_options options;
   zmq::socket_t socket;
-  zmq::socket_t monitor;
+  zmq::socket_t monitor;  // null: nobody asks who comes and goes
   loop::receive_handler on_message;
   loop::peer_handler on_peer;
 };
+
+zmq::socket_t make_monitor(zmq::context_t& context, zmq::socket_t& of, std::size_t number) {
+  const auto address = fmt::format("inproc://monitor.{}", number);
+  ::zmq_socket_monitor(of.handle(), address.c_str(),
+                       ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL
+                         | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH);
+  zmq::socket_t monitor(context, zmq::socket_type::pair);
+  monitor.set(zmq::sockopt::linger, 0);
+  monitor.connect(address);
+  return monitor;
+}
 
 struct timer {
   std::chrono::milliseconds period;
@@ -92,7 +103,12 @@ struct loop::impl {
   zmq::context_t context{1};
   std::vector<std::unique_ptr<open_socket>> sockets;
   std::vector<timer> timers;
-  std::vector<zmq::pollitem_t> items;
+  struct polled_socket {
+    loop::socket socket;
+    bool monitor;
+  };
+  std::vector<zmq::pollitem_t> items;   // the wake-up, then one for each of `polled`
+  std::vector<polled_socket> polled;
   int wake = ::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
   std::mutex mutex;
   std::vector<std::pair<socket, message>> outbound;   // guarded by mutex
@@ -110,7 +126,7 @@ struct loop::impl {
   }
 
   void run();
-  int poll_timeout() const;
+  int poll_timeout();
   void fire_timers();
   void drain_queues();
   void write(socket s, message& m);
@@ -126,13 +142,8 @@ loop::socket loop::open(socket_options options, receive_handler on_message, peer
   auto s = std::make_unique<open_socket>();
   s->socket = zmq::socket_t(impl_->context, native(options.kind));
   configure(s->socket, options);
-  const auto monitor_address = fmt::format("inproc://monitor.{}", impl_->sockets.size());
-  ::zmq_socket_monitor(s->socket.handle(), monitor_address.c_str(),
-                       ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL
-                         | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH);
-  s->monitor = zmq::socket_t(impl_->context, zmq::socket_type::pair);
-  s->monitor.set(zmq::sockopt::linger, 0);
-  s->monitor.connect(monitor_address);
+  if (!options.bind.empty() || on_peer)  // the others would only cost a descriptor and a poll
+    s->monitor = make_monitor(impl_->context, s->socket, impl_->sockets.size());
   try {
     if (!options.bind.empty())
       s->socket.bind(options.bind);
@@ -160,7 +171,7 @@ void loop::send(socket s, message m) {
     first = impl_->outbound.empty() && impl_->posted.empty();
     impl_->outbound.emplace_back(s, std::move(m));
   }
-  if (first)
+  if (first && std::this_thread::get_id() != impl_->thread.get_id())
     impl_->poke();
 }
 
@@ -194,10 +205,15 @@ std::uint64_t loop::handshake_failures() const noexcept { return impl_->handshak
 void loop::impl::run() {
   while (!done) {
     if (items.empty()) {
+      polled.clear();
       items.push_back({nullptr, wake, ZMQ_POLLIN, 0});
-      for (auto& s : sockets) {
-        items.push_back({s->socket.handle(), 0, ZMQ_POLLIN, 0});
-        items.push_back({s->monitor.handle(), 0, ZMQ_POLLIN, 0});
+      for (std::size_t i = 0; i < sockets.size(); ++i) {
+        items.push_back({sockets[i]->socket.handle(), 0, ZMQ_POLLIN, 0});
+        polled.push_back({i, false});
+        if (sockets[i]->monitor) {
+          items.push_back({sockets[i]->monitor.handle(), 0, ZMQ_POLLIN, 0});
+          polled.push_back({i, true});
+        }
       }
     }
     if (::zmq_poll(items.data(), static_cast<int>(items.size()), poll_timeout()) < 0 && errno != EINTR)
@@ -206,16 +222,17 @@ void loop::impl::run() {
       std::uint64_t count;
       [[maybe_unused]] auto n = ::read(wake, &count, sizeof count);
     }
-    const auto ready = items;
+    const auto ready = items;  // draining may open sockets
+    const auto which = polled;
     drain_queues();
-    for (std::size_t i = 1; i < ready.size(); ++i) {
-      if (ready[i].revents == 0)
+    for (std::size_t i = 0; i < which.size(); ++i) {
+      if (ready[i + 1].revents == 0)
         continue;
-      auto& s = *sockets[(i - 1) / 2];
-      if (i % 2 == 1)
-        read(s);
-      else
+      auto& s = *sockets[which[i].socket];
+      if (which[i].monitor)
         read_monitor(s);
+      else
+        read(s);
     }
     fire_timers();
   }
@@ -226,7 +243,12 @@ void loop::impl::run() {
   }
 }
 
-int loop::impl::poll_timeout() const {
+int loop::impl::poll_timeout() {
+  {
+    std::lock_guard lock(mutex);
+    if (!outbound.empty() || !posted.empty())
+      return 0;  // queued by a handler of this thread, which does not wake itself
+  }
   auto next = clock::now() + std::chrono::seconds(1);
   for (auto& t : timers)
     next = std::min(next, t.due);

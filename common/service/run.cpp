@@ -6,6 +6,7 @@
 #include <caf/all.hpp>
 #include <fmt/format.h>
 #include <google/protobuf/stubs/common.h>
+#include <google/protobuf/stubs/logging.h>
 
 #include <atomic>
 #include <csignal>
@@ -121,6 +122,7 @@ int serve(const definition& d, const std::string& instance, config::gateway conf
 
 int run(int argc, char** argv, const definition& d) {
   GOOGLE_PROTOBUF_VERIFY_VERSION;
+  google::protobuf::SetLogHandler(nullptr);  // garbage on a socket is reported with its peer, not line by line
   CLI::App app{d.about};
   app.set_version_flag("--version", HOLDFAST_VERSION);
   std::string path = "/etc/holdfast/holdfast.yaml";

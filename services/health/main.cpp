@@ -7,8 +7,6 @@
 #include "services/health/listener.hpp"
 #include "services/health/tap.hpp"
 
-#include <google/protobuf/stubs/logging.h>
-
 namespace {
 
 using namespace holdfast;
@@ -66,8 +64,6 @@ std::vector<actor::child_spec> components(service::runtime& rt) {
 } // namespace
 
 int main(int argc, char** argv) {
-  // Protobuf would write a line to standard error for each malformed message; they are counted instead.
-  google::protobuf::SetLogHandler(nullptr);
   service::definition d;
   d.service = "health";
   d.about = "Watches the services of a gateway: metrics, status page, alarms, and the read-only tap.";
