@@ -58,6 +58,7 @@ struct supervisor_state {
     auto& s = slots[i];
     s.wanted = false;
     ++s.incarnation;
+    s.started = self->clock().now();
     std::string cause = "no actor";
     try {
       s.handle = s.spec.start(self->system());
@@ -69,7 +70,6 @@ struct supervisor_state {
       log::error("failed to start component supervisor={} child={} cause=\"{}\"", label, s.spec.id, cause);
       return failed(i, cause);
     }
-    s.started = self->clock().now();
     s.addr = s.handle->address();
     self->monitor(s.handle);
     tell(s, "started");

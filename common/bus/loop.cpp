@@ -91,7 +91,8 @@ void configure(zmq::socket_t& s, const socket_options& o) {
   }
   if (o.kind == socket_kind::dealer) {
     s.set(zmq::sockopt::immediate, true);
-    s.set(zmq::sockopt::routing_id, o.identity);
+    if (!o.identity.empty())
+      s.set(zmq::sockopt::routing_id, o.identity);
   }
   for (auto& topic : o.subscribe)
     s.set(zmq::sockopt::subscribe, topic);

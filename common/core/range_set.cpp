@@ -8,10 +8,10 @@ void range_set::insert(seq_range r) {
   auto it = ranges_.upper_bound(r.first);
   if (it != ranges_.begin()) {
     auto before = std::prev(it);
-    if (before->second + 1 >= r.first)
+    if (before->second >= r.first || before->second + 1 == r.first)  // the sum alone wraps at the last number there is
       it = before;
   }
-  while (it != ranges_.end() && it->first <= r.last + 1) {
+  while (it != ranges_.end() && (it->first <= r.last || it->first == r.last + 1)) {
     r.first = std::min(r.first, it->first);
     r.last = std::max(r.last, it->second);
     count_ -= it->second - it->first + 1;

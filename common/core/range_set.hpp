@@ -20,7 +20,10 @@ class range_set {
 public:
   void insert(seq_range r);
   void erase(seq_range r);
-  void clear() { ranges_.clear(); }
+  void clear() {
+    ranges_.clear();
+    count_ = 0;
+  }
 
   bool empty() const noexcept { return ranges_.empty(); }
   bool contains(seq_range r) const;

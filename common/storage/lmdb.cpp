@@ -4,8 +4,12 @@
 #include <lmdb.h>
 
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
 #include <endian.h>
+#include <filesystem>
+#include <fstream>
+#include <sys/mman.h>
 
 namespace holdfast::storage {
 
@@ -83,6 +87,18 @@ int environment::clear_dead_readers() {
   int dead = 0;
   ::mdb_reader_check(env_, &dead);
   return dead;
+}
+
+// LMDB tells the map's address only where it was asked for; the kernel tells it always.
+void environment::release_resident() {
+  const auto file = (std::filesystem::canonical(directory_) / "data.mdb").string();
+  std::ifstream maps("/proc/self/maps");
+  for (std::string line; std::getline(maps, line);) {
+    std::uintptr_t begin = 0;
+    std::uintptr_t end = 0;
+    if (line.ends_with(" " + file) && std::sscanf(line.c_str(), "%lx-%lx", &begin, &end) == 2)
+      ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
+  }
 }
 
 void environment::adopt_map_size() { check(::mdb_env_set_mapsize(env_, 0), "adopt map size"); }

@@ -46,6 +46,9 @@ public:
   std::vector<std::string> table_names();
   /// Clears reader slots of dead processes; returns how many.
   int clear_dead_readers();
+  /// Unmaps the file's pages from this process until they are touched again: draining a long backlog must not look like,
+  /// or in a container count as, memory in use. Any time, also beside open transactions.
+  void release_resident();
   /// Takes over a size that another process gave the map.
   void adopt_map_size();
   MDB_env* native() const noexcept { return env_; }

@@ -1,5 +1,6 @@
 #include "common/telemetry/log.hpp"
 
+#include <fmt/format.h>
 #include <spdlog/async.h>
 #include <spdlog/sinks/ansicolor_sink.h>
 #include <spdlog/spdlog.h>
@@ -60,12 +61,30 @@ bool parse(std::string_view text, level& out) {
   return false;
 }
 
+namespace {
+
+// What peers call themselves must not begin a line of its own or steer a terminal.
+std::string printable(std::string_view text) {
+  std::string out;
+  out.reserve(text.size());
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte < 0x20 || byte == 0x7f)
+      out += fmt::format("\\x{:02x}", byte);
+    else
+      out += c;
+  }
+  return out;
+}
+
+} // namespace
+
 bool enabled(level l) noexcept { return l >= threshold_now.load(std::memory_order_relaxed); }
 
 void write(level l, std::string_view text) {
   std::lock_guard lock(mutex);
   if (logger)
-    logger->log(native(l), text);
+    logger->log(native(l), printable(text));
 }
 
 } // namespace holdfast::log

@@ -8,7 +8,8 @@ using namespace std::chrono_literals;
 
 namespace {
 constexpr auto hello_retry = 25ms;      // to a store that is there: its actors start a moment after its sockets
-constexpr auto silence = 2000ms;        // several commits of a slow disk; then the store is asked where it stands
+constexpr auto silence = 2000ms;        // several commits of a slow disk; then the store is asked where it stands, also
+                                        // while it is full: the word that it has room again may be lost
 } // namespace
 
 producer::actions producer::greet(clock::time_point now) {
@@ -84,7 +85,7 @@ producer::actions producer::tick(clock::time_point now) {
     return {};
   if (!open_)
     return now - last_hello_ >= hello_retry ? greet(now) : actions{};
-  if (sent_ > 0 && now - last_word_ > silence && now - last_hello_ > silence)
+  if (!kept_.empty() && now - last_word_ > silence && now - last_hello_ > silence)
     return greet(now);
   return {};
 }

@@ -34,6 +34,9 @@ public:
   void oversize(const timestamp& at);
   /// Records that are lost for another reason, such as a batch the store will never take.
   void lost(std::uint64_t count) { gaps_[stream_] += count; }
+  /// Something was dropped and no gap record tells it yet. tell_gaps() tells it where no further record comes.
+  bool owes_gaps() const noexcept { return !gaps_.empty(); }
+  void tell_gaps(const timestamp& at);
 
   bool empty() const noexcept { return builder_.empty(); }
   bool full() const noexcept { return builder_.records() >= max_records_ || builder_.bytes() >= max_bytes_; }
@@ -43,7 +46,6 @@ public:
 
 private:
   bool admit(const std::string& stream, bool room);
-  void tell_gaps(const timestamp& at);
 
   std::string stream_;
   unsigned max_records_;

@@ -1,3 +1,4 @@
+#include "services/acquisition/io_intake.hpp"
 #include "services/acquisition/stream_intake.hpp"
 
 #include <boost/asio/serial_port.hpp>
@@ -83,24 +84,8 @@ private:
   bool stopped_ = false;
 };
 
-class serial_intake final : public intake {
-public:
-  explicit serial_intake(intake_setup s) : io_(s.ctx->rt.io()), inner_(std::make_shared<line_keeper>(std::move(s))) {}
-  ~serial_intake() override { serial_intake::stop(); }
-  void start() override {
-    io_.post([i = inner_] { i->open(); });
-  }
-  void stop() override {
-    io_.post([i = inner_] { i->stop(); });
-  }
-
-private:
-  net::io_loop& io_;
-  std::shared_ptr<line_keeper> inner_;
-};
-
 } // namespace
 
-std::unique_ptr<intake> make_serial(intake_setup s) { return std::make_unique<serial_intake>(std::move(s)); }
+std::unique_ptr<intake> make_serial(intake_setup s) { return make_io_intake<line_keeper>(std::move(s)); }
 
 } // namespace holdfast::acquisition

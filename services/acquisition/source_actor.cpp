@@ -105,6 +105,7 @@ struct source_state {
   void take_frame(const timestamp& at, std::string_view bytes);
   void take_oversize(const timestamp& at, std::size_t bytes, const std::string& peer);
   bool room() const;
+  void tell_gaps();
   void after_records();
   void close_batch();
   void carry_out(producer::actions&& a);
@@ -135,6 +136,9 @@ void source_state::open() {
 void source_state::on_connected(const connected& c) {
   if (stopping)
     return c.with->close("source stops");
+  // The device has its count from the new connection on: what the old one still brings is not in it and would come twice.
+  if (confirms)
+    devices.clear();
   devices.emplace(c.with.get(), device{c.with, framer(*framing_of(settings))});
   count->connections->set(static_cast<double>(devices.size()));
   log::info("device connected source={} peer={}", settings.name, c.with->peer());
@@ -220,6 +224,17 @@ void source_state::take_oversize(const timestamp& at, std::size_t bytes, const s
   if (records->needs_new_batch(at))
     close_batch();
   records->oversize(at);
+}
+
+// What was dropped is told as soon as there is room, also where no further record comes.
+void source_state::tell_gaps() {
+  if (!records->owes_gaps() || !store->room())
+    return;
+  const auto at = now();
+  if (records->needs_new_batch(at))
+    close_batch();
+  records->tell_gaps(at);
+  after_records();
 }
 
 // A batch leaves at once while nothing is on its way: then the store's own commit is what batches wait for, and they grow
@@ -335,6 +350,7 @@ void source_state::on_tick() {
   beat->beat();
   records->set_synchronised(clock_synchronised());
   carry_out(store->tick(clock::now()));
+  tell_gaps();
   if (stopping)
     quit_if_drained();
 }
@@ -345,6 +361,7 @@ void source_state::stop() {
   stopping = true;
   stop_by = clock::now() + drain_deadline;
   intake->stop();
+  tell_gaps();
   close_batch();
   quit_if_drained();
 }

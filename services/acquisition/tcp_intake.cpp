@@ -1,3 +1,4 @@
+#include "services/acquisition/io_intake.hpp"
 #include "services/acquisition/stream_intake.hpp"
 
 #include "common/net/stream.hpp"
@@ -31,8 +32,8 @@ std::string peer_of(const tcp::socket& s) {
 /// Listens; lives in the io loop's thread.
 class listener : public std::enable_shared_from_this<listener> {
 public:
-  listener(intake_setup s, config::tcp_server_source settings)
-      : setup_(std::move(s)), settings_(std::move(settings)), acceptor_(setup_.ctx->rt.io().context()),
+  explicit listener(intake_setup s)
+      : setup_(std::move(s)), settings_(std::get<config::tcp_server_source>(setup_.settings.kind)), acceptor_(setup_.ctx->rt.io().context()),
         timer_(setup_.ctx->rt.io().context()) {}
 
   void open() {
@@ -122,8 +123,8 @@ private:
 /// Connects to a device and connects again; lives in the io loop's thread.
 class caller : public std::enable_shared_from_this<caller> {
 public:
-  caller(intake_setup s, config::tcp_client_source settings)
-      : setup_(std::move(s)), settings_(std::move(settings)), resolver_(setup_.ctx->rt.io().context()),
+  explicit caller(intake_setup s)
+      : setup_(std::move(s)), settings_(std::get<config::tcp_client_source>(setup_.settings.kind)), resolver_(setup_.ctx->rt.io().context()),
         timer_(setup_.ctx->rt.io().context()) {}
 
   void open() {
@@ -203,35 +204,9 @@ private:
   bool stopped_ = false;
 };
 
-/// Runs a listener or a caller in the io loop.
-template <class Inner> class tcp_intake final : public intake {
-public:
-  tcp_intake(net::io_loop& io, std::shared_ptr<Inner> inner) : io_(io), inner_(std::move(inner)) {}
-  ~tcp_intake() override { tcp_intake::stop(); }
-  void start() override {
-    io_.post([i = inner_] { i->open(); });
-  }
-  void stop() override {
-    io_.post([i = inner_] { i->stop(); });
-  }
-
-private:
-  net::io_loop& io_;
-  std::shared_ptr<Inner> inner_;
-};
-
 } // namespace
 
-std::unique_ptr<intake> make_tcp_server(intake_setup s) {
-  auto& io = s.ctx->rt.io();
-  auto settings = std::get<config::tcp_server_source>(s.settings.kind);
-  return std::make_unique<tcp_intake<listener>>(io, std::make_shared<listener>(std::move(s), std::move(settings)));
-}
-
-std::unique_ptr<intake> make_tcp_client(intake_setup s) {
-  auto& io = s.ctx->rt.io();
-  auto settings = std::get<config::tcp_client_source>(s.settings.kind);
-  return std::make_unique<tcp_intake<caller>>(io, std::make_shared<caller>(std::move(s), std::move(settings)));
-}
+std::unique_ptr<intake> make_tcp_server(intake_setup s) { return make_io_intake<listener>(std::move(s)); }
+std::unique_ptr<intake> make_tcp_client(intake_setup s) { return make_io_intake<caller>(std::move(s)); }
 
 } // namespace holdfast::acquisition

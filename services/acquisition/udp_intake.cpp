@@ -1,4 +1,4 @@
-#include "services/acquisition/intake.hpp"
+#include "services/acquisition/io_intake.hpp"
 
 #include "common/telemetry/log.hpp"
 
@@ -79,24 +79,8 @@ private:
   std::string buffer_;
 };
 
-class udp_intake final : public intake {
-public:
-  explicit udp_intake(intake_setup s) : io_(s.ctx->rt.io()), inner_(std::make_shared<receiver>(std::move(s))) {}
-  ~udp_intake() override { udp_intake::stop(); }
-  void start() override {
-    io_.post([i = inner_] { i->open(); });
-  }
-  void stop() override {
-    io_.post([i = inner_] { i->stop(); });
-  }
-
-private:
-  net::io_loop& io_;
-  std::shared_ptr<receiver> inner_;
-};
-
 } // namespace
 
-std::unique_ptr<intake> make_udp_server(intake_setup s) { return std::make_unique<udp_intake>(std::move(s)); }
+std::unique_ptr<intake> make_udp_server(intake_setup s) { return make_io_intake<receiver>(std::move(s)); }
 
 } // namespace holdfast::acquisition

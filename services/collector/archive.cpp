@@ -39,6 +39,9 @@ archive::archive(const config::collector& settings) {
         throw std::runtime_error(fmt::format("failed to open archive {}: it is a {}", settings.directory, id.kind()));
       if (id.oldest_reader() > archive_schema)
         throw std::runtime_error(fmt::format("failed to open archive {}: written by a newer version", settings.directory));
+    } else if (t.entries(meta_) > 0 || names.size() > 1) {  // "meta" is a common name
+      throw std::runtime_error(
+        fmt::format("failed to open archive {}: an LMDB file of another program", settings.directory));
     } else {
       id.set_schema(archive_schema);
       id.set_oldest_reader(archive_schema);

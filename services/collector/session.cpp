@@ -197,8 +197,8 @@ void session::refuse(const std::string& why) {
   m.mutable_refusal()->set_reason(why);
   m.mutable_refusal()->set_permanent(true);
   ctx_->rt.io().post([self = shared_from_this(), m = std::move(m), why] {
-    self->send(m);
-    self->close(why);
+    self->last_word_ = why;
+    self->send(m);  // the end comes when it is written
   });
 }
 
@@ -224,6 +224,8 @@ void session::write() {
       return self->close(ec.message());
     if (!self->outgoing_.empty())
       self->write();
+    else if (!self->last_word_.empty())
+      self->close(self->last_word_);
   });
 }
 

@@ -61,6 +61,7 @@ private:
   bool writing_ = false;
   bool reading_ = false;
   bool closed_ = false;
+  std::string last_word_;       // not empty: closes when everything is written
   std::atomic<bool> refused_{false};  // nothing more is read; ARCHIVE refuses too
   bool heard_ = true;           // since the last idle check
   std::string gateway_;         // empty: no hello yet

@@ -72,7 +72,10 @@ void batch_file::open(const config::store& settings, const std::string& gateway)
 
 void batch_file::check_identity(const std::string& gateway) {
   storage::txn t(*env_, storage::txn::kind::write);
-  if (auto row = t.get(meta_, "store")) {
+  const auto row = t.get(meta_, "store");
+  if (!row && (t.entries(meta_) > 0 || env_->table_names().size() > 1))  // "meta" is a common name
+    throw foreign_directory(fmt::format("failed to open store {}: an LMDB file of another program", env_->directory()));
+  if (row) {
     const auto id = parse<v1::StoreIdentity>(*row, "store identity");
     if (id.kind() != store_kind)
       throw foreign_directory(fmt::format("failed to open store {}: it is a {}", env_->directory(), id.kind()));
@@ -125,6 +128,15 @@ void batch_file::load(producer_table& producers, delivery_state& delivery) {
   }
 }
 
+// How far a batch can reach: to the one behind it, or to the last seq that was ever given.
+std::uint64_t batch_file::last_possible(storage::txn& t, storage::cursor& at, const std::string& record_class,
+                                        std::uint64_t first) {
+  if (auto after = at.next())
+    return storage::key_seq(after->key) - 1;
+  auto row = t.get(classes_, record_class);
+  return std::max(first, row ? parse<v1::ClassRow>(*row, "class row").last_seq() : first);
+}
+
 std::optional<batch> batch_file::read_at_or_after(const std::string& record_class, std::uint64_t seq) {
   storage::txn t(*env_, storage::txn::kind::read);
   storage::cursor c(t, tables_.at(record_class));
@@ -134,19 +146,15 @@ std::optional<batch> batch_file::read_at_or_after(const std::string& record_clas
   batch b{.record_class = record_class};
   b.seqs.first = storage::key_seq(e->key);
   const auto stored = storage::stored_batch::decode(e->value);
-  if (stored && stored->record_count > 0 && stored->intact()) {
-    b.seqs.last = b.seqs.first + stored->record_count - 1;
+  const auto limit = last_possible(t, c, record_class, b.seqs.first);
+  const bool counted = stored && stored->record_count > 0 && stored->record_count <= limit - b.seqs.first + 1;
+  // A header that fits tells the extent: the neighbour may have been delivered and removed, and leave a hole behind.
+  b.seqs.last = counted ? b.seqs.first + stored->record_count - 1 : limit;
+  if (counted && stored->intact()) {
     b.crc = stored->crc;
     b.gap_reason = stored->gap_reason;
     b.payload = blob(std::string(stored->payload));
     return b;
-  }
-  // The extent is known from the neighbour even where the header cannot be trusted.
-  if (auto after = c.next()) {
-    b.seqs.last = storage::key_seq(after->key) - 1;
-  } else {
-    auto row = t.get(classes_, record_class);
-    b.seqs.last = row ? parse<v1::ClassRow>(*row, "class row").last_seq() : b.seqs.first;
   }
   b.gap_reason = v1::GAP_REASON_DAMAGED;
   return b;

@@ -85,6 +85,7 @@ public:
 private:
   void open(const config::store& settings, const std::string& gateway);
   void check_identity(const std::string& gateway);
+  std::uint64_t last_possible(storage::txn& t, storage::cursor& at, const std::string& record_class, std::uint64_t first);
   void quarantine(const std::string& directory, const std::string& cause);
 
   std::unique_ptr<service::instance_lock> lock_;

@@ -37,7 +37,7 @@ void dispatch_plan::stored(const std::string& record_class, seq_range r) {
 
 void dispatch_plan::link_ready(const std::string& link, std::uint64_t window_bytes) {
   link_down(link);  // a new session has none of the old one's leases
-  links_[link] = {window_bytes, 0};
+  links_[link] = {.window = window_bytes};
 }
 
 void dispatch_plan::link_down(const std::string& link) {
@@ -70,7 +70,7 @@ std::optional<dispatch_plan::order> dispatch_plan::next() const {
       backlog = &l;
   }
   // A more urgent class's backlog goes before a lesser one's live records.
-  const bool backlog_turn = backlog != nullptr
+  const bool backlog_turn = backlog != nullptr && link->second.backlog_room()
                             && (live == nullptr || backlog_credit_ > 0 || backlog->what.priority < live->what.priority);
   if (backlog_turn)
     return order{link->first, backlog->what.name, backlog->backlog.front()->first, true};
@@ -79,12 +79,14 @@ std::optional<dispatch_plan::order> dispatch_plan::next() const {
   return std::nullopt;
 }
 
-void dispatch_plan::leased(const order& o, seq_range batch, std::uint64_t bytes) {
+void dispatch_plan::leased(const order& o, seq_range batch, std::uint64_t bytes, clock::time_point now) {
   auto* l = find(o.record_class);
   auto& todo = o.historical ? l->backlog : l->live;
   todo.erase(batch);
-  l->leases[batch.first] = {o.link, batch.last, bytes};
-  links_[o.link].in_flight += bytes;
+  auto& link = links_[o.link];
+  l->leases[batch.first] = {o.link, batch.last, bytes, o.historical, link.pace.leased(now)};
+  link.in_flight += bytes;
+  link.backlog_in_flight += o.historical ? bytes : 0;
   const auto weight = static_cast<double>(bytes);
   const bool contested = std::any_of(lanes_.begin(), lanes_.end(), [](auto& x) { return !x.backlog.empty(); });
   if (o.historical)
@@ -100,15 +102,19 @@ void dispatch_plan::gone(const std::string& record_class, seq_range r) {
   }
 }
 
-void dispatch_plan::delivered(const std::string& record_class, seq_range r) {
+void dispatch_plan::delivered(const std::string& record_class, seq_range r, clock::time_point now) {
   auto* l = find(record_class);
   if (l == nullptr)
     return;
   l->live.erase(r);
   l->backlog.erase(r);
   for (auto it = l->leases.lower_bound(r.first); it != l->leases.end() && it->second.last <= r.last;) {
-    if (auto link = links_.find(it->second.link); link != links_.end())
-      link->second.in_flight -= it->second.bytes;
+    auto& lease = it->second;
+    if (auto link = links_.find(lease.link); link != links_.end()) {
+      link->second.in_flight -= lease.bytes;
+      link->second.backlog_in_flight -= lease.historical ? lease.bytes : 0;
+      link->second.pace.acknowledged(lease.mark, lease.bytes, now);
+    }
     it = l->leases.erase(it);
   }
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "common/core/range_set.hpp"
+#include "services/store/link_pace.hpp"
 
 #include <cstdint>
 #include <map>
@@ -11,9 +12,12 @@
 namespace holdfast::store {
 
 /// Which batch goes to which link next, for one destination (design contracts 4, 6 and 7). Pure: it knows seq numbers and
-/// bytes, never payloads. Classes go by priority; live records go before the backlog, which keeps its share.
+/// bytes, never payloads; time is passed in. Classes go by priority; live records go before the backlog, which keeps its
+/// share, but never fills a link so far ahead that live records wait behind it (link_pace).
 class dispatch_plan {
 public:
+  using clock = link_pace::clock;
+
   struct record_class {
     std::string name;
     unsigned priority = 100;  ///< lower first
@@ -41,12 +45,12 @@ public:
   };
   std::optional<order> next() const;
   /// The order was carried out with this batch.
-  void leased(const order& o, seq_range batch, std::uint64_t bytes);
+  void leased(const order& o, seq_range batch, std::uint64_t bytes, clock::time_point now);
   /// These records do not exist any more.
   void gone(const std::string& record_class, seq_range r);
 
   /// The destination has r, whoever brought it.
-  void delivered(const std::string& record_class, seq_range r);
+  void delivered(const std::string& record_class, seq_range r, clock::time_point now);
 
   std::uint64_t backlog_records() const;
   std::uint64_t live_records() const;
@@ -59,6 +63,8 @@ private:
     std::string link;
     std::uint64_t last = 0;
     std::uint64_t bytes = 0;
+    bool historical = false;
+    link_pace::mark mark;
   };
   struct lane {
     record_class what;
@@ -69,7 +75,10 @@ private:
   struct link_state {
     std::uint64_t window = 0;
     std::uint64_t in_flight = 0;
+    std::uint64_t backlog_in_flight = 0;
+    link_pace pace;
     bool room() const noexcept { return in_flight == 0 || in_flight < window; }
+    bool backlog_room() const { return backlog_in_flight == 0 || backlog_in_flight < pace.backlog_limit(); }
   };
 
   lane* find(const std::string& record_class);

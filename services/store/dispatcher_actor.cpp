@@ -20,6 +20,8 @@ using namespace std::chrono_literals;
 
 // Batches read from disk in one turn; then other messages get theirs.
 constexpr int reads_per_turn = 32;
+// Read back from the map between two looks; above it the process lets go of the mapped pages (the kernel keeps them).
+constexpr std::uint64_t map_release = 16 << 20;
 constexpr auto beat_period = 500ms;
 
 struct attached_link {
@@ -39,6 +41,7 @@ struct dispatcher_state {
   std::unique_ptr<live_cache> cache;
   bool informed = false;      // WRITER has told what is undelivered
   bool pump_scheduled = false;
+  std::uint64_t resident = 0; // bytes read through the map since it was last released
   metrics::value* dispatched = nullptr;
   metrics::value* reread = nullptr;
   metrics::value* damaged = nullptr;
@@ -159,7 +162,7 @@ void dispatcher_state::take_confirmed(const std::string& destination, const v1::
   for (auto& r : c.ranges()) {
     if (r.first() == 0 || r.last() < r.first())
       continue;
-    plans.at(destination).delivered(c.record_class(), {r.first(), r.last()});
+    plans.at(destination).delivered(c.record_class(), {r.first(), r.last()}, dispatch_plan::clock::now());
     out.ranges.push_back({r.first(), r.last()});
   }
   if (!out.ranges.empty())
@@ -209,6 +212,7 @@ bool dispatcher_state::carry_out(dispatch_plan& plan, const dispatch_plan::order
     ++reads;
     reread->add();
     found = ctx->file->read_at_or_after(o.record_class, o.from);
+    resident += found ? found->payload.size() : 0;
   }
   if (!found) {
     plan.gone(o.record_class, {o.from, UINT64_MAX - 1});
@@ -222,7 +226,8 @@ bool dispatcher_state::carry_out(dispatch_plan& plan, const dispatch_plan::order
     damaged->add();
     log::error("damaged batch class={} first_seq={} last_seq={}", o.record_class, found->seqs.first, found->seqs.last);
   }
-  plan.leased(o, found->seqs, found->payload.size() + storage::stored_batch::header_bytes);
+  plan.leased(o, found->seqs, found->payload.size() + storage::stored_batch::header_bytes,
+              dispatch_plan::clock::now());
   send_batch(links.at(o.link), *found, o.historical);
   return true;
 }
@@ -243,6 +248,8 @@ void dispatcher_state::send_batch(const attached_link& link, const batch& b, boo
 
 void dispatcher_state::figures() {
   beat->beat();
+  if (std::exchange(resident, 0) > map_release)
+    ctx->file->env().release_resident();
   auto& m = ctx->rt.metrics();
   for (auto& [name, plan] : plans) {
     const metrics::labels tags{{"destination", name}};

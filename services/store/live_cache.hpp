@@ -15,7 +15,8 @@ public:
   explicit live_cache(std::uint64_t max_bytes) : max_bytes_(max_bytes) {}
 
   void put(const batch& b) {
-    batches_[{b.record_class, b.seqs.first}] = b;
+    if (!batches_.emplace(key{b.record_class, b.seqs.first}, b).second)
+      return;
     order_.emplace_back(b.record_class, b.seqs.first);
     bytes_ += b.payload.size();
     while (bytes_ > max_bytes_ && !order_.empty()) {

@@ -162,10 +162,18 @@ void writer_state::on_offer(const offer& o) {
   schedule_commit(0ms);
 }
 
+// A destination cannot have what was never stored: numbers beyond the head would count as delivered when they are given out.
 void writer_state::on_confirmed(const confirmed& c) {
-  for (auto& r : c.ranges)
+  const auto head = ctx->file->head(c.record_class);
+  for (auto r : c.ranges) {
+    if (r.last > head)
+      log::warn("confirmation cut destination={} class={} last_seq={} head={}", c.destination, c.record_class, r.last, head);
+    r.last = std::min(r.last, head);
+    if (r.first > r.last)
+      continue;
     for (auto& free : delivery.mark(c.destination, c.record_class, r))
       removable[c.record_class].push_back(free);
+  }
   changed[{c.destination, c.record_class}] = true;
   schedule_commit(confirm_delay);
 }

@@ -13,19 +13,21 @@ void reconnect::established(time_point now) {
 void reconnect::lost(time_point now) {
   if (standing_) {
     if (now - since_ >= settings_.stable) {
-      doublings_ = 0;
+      backoffs_ = 0;
       quick_left_ = settings_.quick_attempts;
-    } else if (doublings_ == 0 && quick_left_ == 0) {
+    } else if (backoffs_ == 0 && quick_left_ == 0) {
       quick_left_ = settings_.quick_attempts;
     }
     standing_ = false;
+    if (quick_left_ == 0 && backoffs_ == 0)
+      backoffs_ = 1;
     return;
   }
   ++attempts_;
   if (quick_left_ > 0)
     --quick_left_;
-  else
-    ++doublings_;
+  if (quick_left_ == 0)
+    ++backoffs_;
 }
 
 std::chrono::milliseconds reconnect::wait(double chance) const {
@@ -33,7 +35,7 @@ std::chrono::milliseconds reconnect::wait(double chance) const {
     return settings_.quick / 2 + std::chrono::milliseconds(static_cast<long>(
                                    chance * static_cast<double>((settings_.quick / 2).count())));
   auto ceiling = settings_.first;
-  for (unsigned n = 0; n < doublings_ && ceiling < settings_.cap; ++n)
+  for (unsigned n = 1; n < backoffs_ && ceiling < settings_.cap; ++n)
     ceiling *= 2;
   ceiling = unavailable() ? settings_.cap : std::min(ceiling, settings_.cap);
   return std::chrono::milliseconds(static_cast<long>(chance * static_cast<double>(ceiling.count())));

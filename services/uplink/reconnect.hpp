@@ -31,7 +31,7 @@ private:
   config::reconnect settings_;
   unsigned attempts_ = 0;      // since the last session that stood
   unsigned quick_left_ = 0;
-  unsigned doublings_ = 0;
+  unsigned backoffs_ = 0;      // waits of the backoff so far, the present one included
   bool standing_ = false;
   time_point since_{};
 };

@@ -41,6 +41,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto orphan_period = 1s;
+constexpr int exit_running = 73;  // service::run: another process holds the instance's lock
 
 /// What outlives one incarnation of the actor: foreign threads hold it too.
 struct plan {
@@ -83,6 +84,7 @@ private:
   void carry_out();
   void carry_out(const action& a);
   void start(std::size_t service);
+  bool adopt(std::size_t service);
   void hold(std::size_t service, process p, bool adopted);
   void signal(std::size_t service, int number);
   void take_beats();
@@ -148,6 +150,9 @@ void keeper_core::on_gone(const process_gone& gone) {
   h.it.reset();
   h.last = gone.status;
   liveness_.forget(gone.service);
+  // Our child met one that was there before it: a predecessor's, which had no lock yet when we looked.
+  if (gone.status.code == exit_running && policy_.phase_of(gone.service) == phase::running && adopt(gone.service))
+    return carry_out();
   policy_.exited(gone.service, gone.status, now());
   carry_out();
 }
@@ -196,16 +201,24 @@ void keeper_core::carry_out(const action& a) {
 }
 
 void keeper_core::start(std::size_t service) {
-  const auto& entry = plan_->table[service];
-  const auto holder = service::lock_holder(plan_->rt.config().run_directory, entry.name);
-  if (auto running = process::adopt(holder, entry.command.front()))
-    return hold(service, std::move(*running), true);
+  if (adopt(service))
+    return;
   try {
-    hold(service, process::spawn(entry.command), false);
+    hold(service, process::spawn(plan_->table[service].command), false);
   } catch (const std::exception& e) {
     held_[service].last = {};
     policy_.start_failed(service, e.what(), now());
   }
+}
+
+bool keeper_core::adopt(std::size_t service) {
+  const auto& entry = plan_->table[service];
+  const auto holder = service::lock_holder(plan_->rt.config().run_directory, entry.name);
+  auto running = process::adopt(holder, entry.command.front());
+  if (!running)
+    return false;
+  hold(service, std::move(*running), true);
+  return true;
 }
 
 void keeper_core::hold(std::size_t service, process p, bool adopted) {

@@ -1,0 +1,171 @@
+#include "services/uplink/heartbeat.hpp"
+#include "services/uplink/reconnect.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <vector>
+
+using namespace holdfast;
+using namespace holdfast::uplink;
+using namespace std::chrono_literals;
+using std::chrono::milliseconds;
+
+namespace {
+
+const reconnect::time_point start{1h};
+constexpr double most = 0.999999;
+
+struct attempts {
+  reconnect r;
+  reconnect::time_point now = start;
+
+  explicit attempts(config::reconnect settings = {}) : r(settings) {}
+  /// The longest waits after each of n failed attempts, rounded up to ms.
+  std::vector<long> fail(int n) {
+    std::vector<long> out;
+    for (int i = 0; i < n; ++i) {
+      r.lost(now);
+      out.push_back((r.wait(most) + 1ms).count());
+    }
+    return out;
+  }
+  void stand(milliseconds how_long) {
+    r.established(now);
+    now += how_long;
+    r.lost(now);
+  }
+};
+
+} // namespace
+
+TEST_CASE("attempts that fail from the start wait longer and longer up to the cap", "[uplink]") {
+  attempts a({.unavailable_after = 100});
+  CHECK(a.fail(7) == std::vector<long>{1000, 2000, 4000, 8000, 16000, 30000, 30000});
+}
+
+TEST_CASE("after a session that stood, a few quick attempts and then the ladder from its first step", "[uplink]") {
+  attempts a({.quick_attempts = 3, .unavailable_after = 100});
+  a.stand(2min);
+  CHECK((a.r.wait(most) + 1ms).count() == 50);
+  CHECK(a.fail(5) == std::vector<long>{50, 50, 1000, 2000, 4000});
+}
+
+TEST_CASE("waits are spread: quick ones over their upper half, the others over all", "[uplink]") {
+  attempts a;
+  a.stand(2min);
+  CHECK(a.r.wait(0) == 25ms);
+  CHECK(a.r.wait(0.5) == 37ms);
+  CHECK(a.r.wait(most) < 50ms);
+  a.fail(8);
+  CHECK(a.r.wait(0) == 0ms);
+  CHECK(a.r.wait(0.25) == 1000ms);
+  CHECK(a.r.wait(most) < 4000ms);
+  for (double chance = 0; chance < 1; chance += 0.01) {
+    CHECK(a.r.wait(chance) >= 0ms);
+    CHECK(a.r.wait(chance) < 4s);
+  }
+}
+
+TEST_CASE("a session that keeps breaking goes on where the ladder was", "[uplink]") {
+  attempts a;
+  a.fail(4);
+  a.stand(1s);
+  CHECK((a.r.wait(most) + 1ms).count() == 8000);
+  CHECK(a.fail(1) == std::vector<long>{16000});
+  a.stand(59'999ms);
+  CHECK((a.r.wait(most) + 1ms).count() == 16000);
+  a.stand(60s);
+  CHECK((a.r.wait(most) + 1ms).count() == 50);
+}
+
+TEST_CASE("a short first session is followed by quick attempts once", "[uplink]") {
+  attempts a({.quick_attempts = 2});
+  a.stand(1s);
+  CHECK((a.r.wait(most) + 1ms).count() == 50);
+  a.fail(1);
+  a.stand(1s);
+  CHECK((a.r.wait(most) + 1ms).count() == 50);  // one of the two is left
+  CHECK(a.fail(2) == std::vector<long>{1000, 2000});
+}
+
+TEST_CASE("without quick attempts the ladder begins at once", "[uplink]") {
+  attempts a({.quick_attempts = 0});
+  a.stand(2min);
+  CHECK((a.r.wait(most) + 1ms).count() == 1000);
+  CHECK(a.fail(2) == std::vector<long>{2000, 4000});
+}
+
+TEST_CASE("a link is unavailable after so many failures in a row, and tries at the cap", "[uplink]") {
+  attempts a({.quick_attempts = 6, .unavailable_after = 3});
+  a.stand(2min);
+  a.fail(2);
+  CHECK_FALSE(a.r.unavailable());
+  a.fail(1);
+  CHECK(a.r.unavailable());
+  CHECK(a.r.attempts() == 3);
+  a.fail(3);
+  CHECK((a.r.wait(most) + 1ms).count() == 30000);
+  a.stand(1s);
+  CHECK_FALSE(a.r.unavailable());
+  CHECK(a.r.attempts() == 0);
+}
+
+// -- heartbeat --------------------------------------------------------------------------------------------------------
+
+TEST_CASE("a ping is due at once and then each interval", "[uplink]") {
+  heartbeat h(5s, 10s);
+  auto now = start;
+  h.opened(now);
+  CHECK(h.ping_due(now) == 1U);
+  CHECK_FALSE(h.ping_due(now));
+  CHECK_FALSE(h.ping_due(now + 4999ms));
+  CHECK(h.ping_due(now + 5s) == 2U);
+  h.opened(now + 6s);
+  CHECK(h.ping_due(now + 6s) == 3U);
+}
+
+TEST_CASE("anything heard is a sign of life", "[uplink]") {
+  heartbeat h(5s, 10s);
+  h.opened(start);
+  CHECK_FALSE(h.dead(start + 10s));
+  CHECK(h.dead(start + 10'001ms));
+  h.heard(start + 9s);
+  CHECK_FALSE(h.dead(start + 19s));
+  CHECK(h.dead(start + 20s));
+  h.opened(start + 30s);
+  CHECK_FALSE(h.dead(start + 40s));
+}
+
+TEST_CASE("the round trip is smoothed as RFC 6298 says", "[uplink]") {
+  heartbeat h(1s, 10s);
+  auto now = start;
+  h.opened(now);
+  const auto trip = [&](milliseconds took) {
+    const auto id = h.ping_due(now);
+    REQUIRE(id);
+    h.pong(*id, now + took);
+    now += 1s;
+  };
+  CHECK(h.round_trip().count() == 0);
+  trip(100ms);
+  CHECK(h.round_trip().count() == Approx(0.1));
+  CHECK(h.variation().count() == Approx(0.05));
+  trip(200ms);
+  CHECK(h.round_trip().count() == Approx(0.1 * 7 / 8 + 0.2 / 8));
+  CHECK(h.variation().count() == Approx(0.05 * 3 / 4 + 0.1 / 4));
+  trip(0ms);
+  CHECK(h.round_trip().count() == Approx(0.1125 * 7 / 8));
+}
+
+TEST_CASE("answers to other pings than the last measure nothing", "[uplink]") {
+  heartbeat h(1s, 10s);
+  h.opened(start);
+  const auto old = h.ping_due(start);
+  const auto newer = h.ping_due(start + 1s);
+  REQUIRE((old && newer));
+  h.pong(*old, start + 3s);
+  h.pong(99, start + 3s);
+  CHECK(h.round_trip().count() == 0);
+  h.pong(*newer, start + 1100ms);
+  CHECK(h.round_trip().count() == Approx(0.1));
+}
