@@ -1,0 +1,39 @@
+import pathlib
+import shutil
+import sys
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+import harness  # noqa: E402
+
+
+def pytest_configure(config):
+    manager = config.pluginmanager.getplugin("capturemanager")
+    if manager is not None:
+        harness.capture = manager.global_and_fixture_disabled
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    outcome = yield
+    if call.when == "call":
+        item.failed = outcome.get_result().failed
+
+
+@pytest.fixture
+def directory(request):
+    """On a real disk; kept when the test fails."""
+    path = harness.new_directory(request.node.name.removeprefix("test_"))
+    yield path
+    if getattr(request.node, "failed", True):
+        with harness.capture():
+            print(f"\nlogs and files are in {path}", flush=True)
+    else:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture
+def report(request):
+    """report(text, name=figure, ...) under the test's name."""
+    return lambda text="", **figures: harness.report(request.node.name, text, **figures)
