@@ -32,7 +32,7 @@ struct supervisor_options {
 /// What happened to a child, for log and metrics; runs in the supervisor.
 struct supervision_event {
   std::string child;
-  std::string what;  // "started", "failed", "restarting", "gave up"
+  std::string what;  // "started", "restarting", "gave up"
   std::string reason;
   std::chrono::milliseconds wait{0};
 };

@@ -83,6 +83,7 @@ void configure(zmq::socket_t& s, const socket_options& o) {
   s.set(zmq::sockopt::sndhwm, o.queue);
   s.set(zmq::sockopt::rcvhwm, o.queue);
   s.set(zmq::sockopt::maxmsgsize, static_cast<std::int64_t>(o.max_message != 0 ? o.max_message : 64 * 1024));
+  s.set(zmq::sockopt::handshake_ivl, 5000);
   s.set(zmq::sockopt::reconnect_ivl, 10);
   s.set(zmq::sockopt::reconnect_ivl_max, 200);
   if (o.kind == socket_kind::router) {

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <endian.h>
 
@@ -14,7 +15,8 @@ namespace {
 
 constexpr std::string_view magic = "HFW1";
 constexpr std::size_t max_header = 1 << 20;   // a welcome lists ranges; a megabyte is 60,000 of them
-constexpr std::size_t buffer_size = 512 * 1024;
+constexpr std::size_t small_buffer = 16 * 1024;    // until the peer has sent a payload: strangers get no more
+constexpr std::size_t large_buffer = 512 * 1024;
 
 std::uint32_t read_u32(const char* p) {
   std::uint32_t v;
@@ -43,11 +45,12 @@ std::string encode_wire(const v1::WireMessage& header, std::size_t payload_bytes
 void wire_reader::make_room(std::size_t wanted) {
   const auto kept = end_ - begin_;
   if (buffer_ && buffer_.use_count() == 1 && buffer_->size() >= kept + wanted) {
+    std::atomic_thread_fence(std::memory_order_acquire);  // behind the last reader's release of its frame
     std::memmove(buffer_->data(), buffer_->data() + begin_, kept);
   } else {
     // Frames still point into the old buffer: it lives on with them, the rest moves to a new one.
     auto fresh = std::make_shared<std::string>();
-    fresh->resize(std::max(buffer_size, kept + wanted));
+    fresh->resize(std::max(has_payloads_ ? large_buffer : small_buffer, kept + wanted));
     if (kept > 0)
       std::memcpy(fresh->data(), buffer_->data() + begin_, kept);
     buffer_ = std::move(fresh);
@@ -86,6 +89,7 @@ std::optional<wire_reader::frame> wire_reader::next() {
   if (end_ - begin_ < wire_preamble + header + payload)
     return std::nullopt;
   begin_ += wire_preamble + header + payload;
+  has_payloads_ = has_payloads_ || payload > 0;
   return frame{blob(buffer_, p + wire_preamble, header), blob(buffer_, p + wire_preamble + header, payload)};
 }
 

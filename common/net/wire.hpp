@@ -49,6 +49,7 @@ private:
   std::shared_ptr<std::string> buffer_;  // shared with the frames cut from it
   std::size_t begin_ = 0;                // first byte not yet given out
   std::size_t end_ = 0;                  // first free byte
+  bool has_payloads_ = false;
   std::string error_;
 };
 

@@ -39,8 +39,8 @@ bool lock_with_patience(int fd) {
 
 instance_lock::instance_lock(const std::string& run_directory, const std::string& instance) {
   std::error_code ec;
-  std::filesystem::create_directories(run_directory, ec);
-  ::chmod(run_directory.c_str(), 0700);  // fails where it belongs to somebody else; then its owner decides
+  if (std::filesystem::create_directories(run_directory, ec))
+    ::chmod(run_directory.c_str(), 0700);  // what was there before keeps the mode its owner gave it
   const auto path = lock_path(run_directory, instance);
   fd_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   if (fd_ < 0)

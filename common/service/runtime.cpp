@@ -225,11 +225,11 @@ void runtime::fail(const std::string& reason) {
 // -- bus thread ---------------------------------------------------------------------------------------------------------
 
 void runtime::impl::on_subscription(bus::message&& m) {
-  if (m.parts.size() != 1 || m.parts[0].empty() || subscriptions.size() >= max_subscriptions)
+  if (m.parts.size() != 1 || m.parts[0].empty())
     return;
   const auto text = m.parts[0].view();
   const std::string topic(text.substr(1));
-  if (text[0] == 1)
+  if (text[0] == 1 && subscriptions.size() < max_subscriptions)
     subscriptions.insert(topic);
   else if (text[0] == 0)
     subscriptions.erase(topic);

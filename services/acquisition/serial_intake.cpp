@@ -47,8 +47,8 @@ public:
       tell("open", fmt::format("{} {} baud", settings_.line.device, settings_.line.baud), true);
       setup_.to->send(connected{c});
       again(look);
-    } catch (const std::exception& e) {
-      tell("failing", fmt::format("failed to open {}: {}", settings_.line.device, e.what()), false);
+    } catch (const boost::system::system_error& e) {
+      tell("failing", fmt::format("failed to open {}: {}", settings_.line.device, e.code().message()), false);
       again(retry);
     }
   }

@@ -48,8 +48,8 @@ public:
       acceptor_.set_option(tcp::acceptor::reuse_address(true));
       acceptor_.bind(at);
       acceptor_.listen();
-    } catch (const std::exception& e) {
-      tell("failing", fmt::format("failed to listen on {}: {}", settings_.listen.text(), e.what()), false);
+    } catch (const boost::system::system_error& e) {
+      tell("failing", fmt::format("failed to listen on {}: {}", settings_.listen.text(), e.code().message()), false);
       return later(listen_retry, [self = shared_from_this()] { self->open(); });
     }
     tell("listening", settings_.listen.text(), true);

@@ -35,8 +35,8 @@ public:
       error_code ignored;
       socket_.set_option(udp::socket::receive_buffer_size(receive_buffer), ignored);
       socket_.bind(at);
-    } catch (const std::exception& e) {
-      tell("failing", fmt::format("failed to listen on {}: {}", settings_.listen.text(), e.what()), false);
+    } catch (const boost::system::system_error& e) {
+      tell("failing", fmt::format("failed to listen on {}: {}", settings_.listen.text(), e.code().message()), false);
       timer_.expires_after(bind_retry);
       timer_.async_wait([self = shared_from_this()](error_code ec) {
         if (!ec)

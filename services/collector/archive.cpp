@@ -23,7 +23,9 @@ std::string origin_key(const origin& o) {
 } // namespace
 
 archive::archive(const config::collector& settings) {
-  std::filesystem::create_directories(settings.directory);
+  std::error_code cause;
+  if (std::filesystem::create_directories(settings.directory, cause); cause)
+    throw std::runtime_error(fmt::format("failed to create archive {}: {}", settings.directory, cause.message()));
   lock_ = std::make_unique<service::instance_lock>(settings.directory, "holdfast-collector");
   env_ = std::make_unique<storage::environment>(settings.directory, map_bytes(settings.quota),
                                                 storage::environment::mode::read_write);

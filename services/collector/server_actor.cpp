@@ -7,6 +7,7 @@
 #include "common/net/stream.hpp"
 
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <fmt/format.h>
 
 namespace holdfast::collector {
@@ -17,13 +18,15 @@ using namespace std::chrono_literals;
 using boost::asio::ip::tcp;
 
 constexpr auto listen_retry = 1000ms;
+constexpr auto accept_pause = 100ms;
 constexpr auto beat_period = 500ms;
 
 /// Accepts connections; lives in the io loop's thread.
 class listener : public std::enable_shared_from_this<listener> {
 public:
   listener(std::shared_ptr<context> ctx, std::shared_ptr<boost::asio::ssl::context> tls)
-      : ctx_(std::move(ctx)), tls_(std::move(tls)), acceptor_(ctx_->rt.io().context()) {}
+      : ctx_(std::move(ctx)), tls_(std::move(tls)), acceptor_(ctx_->rt.io().context()),
+        pause_(ctx_->rt.io().context()) {}
 
   void open() {
     tcp::resolver resolver(ctx_->rt.io().context());
@@ -39,6 +42,7 @@ public:
   void close() {
     boost::system::error_code ignored;
     acceptor_.close(ignored);
+    pause_.cancel();
     for (auto& weak : sessions_)
       if (auto s = weak.lock())
         s->close("collector stops");
@@ -49,9 +53,19 @@ private:
     acceptor_.async_accept([self = shared_from_this()](boost::system::error_code ec, tcp::socket socket) {
       if (ec == boost::asio::error::operation_aborted)
         return;
-      if (!ec)
-        self->welcome(std::move(socket));
+      if (ec)
+        return self->accept_later();
+      self->welcome(std::move(socket));
       self->accept();
+    });
+  }
+
+  // After an error such as too many open files: the next try would meet the same.
+  void accept_later() {
+    pause_.expires_after(accept_pause);
+    pause_.async_wait([self = shared_from_this()](boost::system::error_code ec) {
+      if (!ec)
+        self->accept();
     });
   }
 
@@ -73,6 +87,7 @@ private:
   std::shared_ptr<context> ctx_;
   std::shared_ptr<boost::asio::ssl::context> tls_;
   tcp::acceptor acceptor_;
+  boost::asio::steady_timer pause_;
   std::vector<std::weak_ptr<session>> sessions_;
 };
 
@@ -98,8 +113,8 @@ struct server_state {
       ctx->rt.io().run_and_wait([&] {
         try {
           fresh->open();
-        } catch (const std::exception& e) {
-          cause = e.what();
+        } catch (const boost::system::system_error& e) {
+          cause = e.code().message();
         }
       });
       if (cause.empty()) {

@@ -15,6 +15,7 @@ namespace {
 // Payload one session may have waiting for a commit; a gateway's own window is usually below.
 constexpr std::size_t max_waiting = 32 << 20;
 constexpr std::size_t max_waiting_of_all = 128 << 20;
+constexpr std::chrono::milliseconds hello_deadline{10'000};
 constexpr std::size_t max_outgoing = 100'000;
 // A key of the archive is the gateway's name and more; LMDB takes 511 bytes, and one that is too long fails the whole
 // commit, other gateways' batches with it.
@@ -61,10 +62,13 @@ void session::close(const std::string& why) {
 
 // A peer that is silent for too long is gone, whatever TCP thinks; one that never says hello has the same time.
 void session::watch() {
-  idle_.expires_after(ctx_->settings.idle_timeout);
-  idle_.async_wait([self = shared_from_this()](boost::system::error_code ec) {
+  const bool known = !gateway_.empty();
+  idle_.expires_after(known ? ctx_->settings.idle_timeout : std::min(ctx_->settings.idle_timeout, hello_deadline));
+  idle_.async_wait([self = shared_from_this(), known](boost::system::error_code ec) {
     if (ec || self->closed_)
       return;
+    if (!known && self->gateway_.empty())
+      return self->close("no hello in time");
     if (!self->heard_)
       return self->close("silent for too long");
     self->heard_ = false;

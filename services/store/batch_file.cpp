@@ -34,7 +34,9 @@ std::uint64_t map_bytes(config::bytes quota) { return quota.count + quota.count 
 
 batch_file::batch_file(const config::store& settings, const std::string& gateway,
                        const std::vector<config::record_class>& classes) {
-  fs::create_directories(settings.directory);
+  std::error_code cause;
+  if (fs::create_directories(settings.directory, cause); cause)
+    throw std::runtime_error(fmt::format("failed to create store {}: {}", settings.directory, cause.message()));
   lock_ = std::make_unique<service::instance_lock>(settings.directory, "holdfast-store");
   try {
     open(settings, gateway);
@@ -210,6 +212,8 @@ void batch_file::update::delivered(const std::string& destination, const std::st
 void batch_file::update::remove(const std::string& record_class, seq_range r) {
   txn_.erase_seqs(file_.tables_.at(record_class), r.first, r.last);
 }
+
+void batch_file::update::touch() { txn_.put(file_.meta_, "touched", storage::seq_key(static_cast<std::uint64_t>(now_))); }
 
 std::uint64_t batch_file::update::used_bytes() {
   std::uint64_t sum = 0;

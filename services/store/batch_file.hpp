@@ -72,6 +72,8 @@ public:
     void delivered(const std::string& destination, const std::string& record_class,
                    const std::vector<seq_range>& all);
     void remove(const std::string& record_class, seq_range r);
+    /// Changes nothing that counts: LMDB gives freed pages back only to the transactions after the next commit.
+    void touch();
     std::uint64_t used_bytes();
     void commit();
 

@@ -73,9 +73,9 @@ std::optional<dispatch_plan::order> dispatch_plan::next() const {
   const bool backlog_turn = backlog != nullptr && link->second.backlog_room()
                             && (live == nullptr || backlog_credit_ > 0 || backlog->what.priority < live->what.priority);
   if (backlog_turn)
-    return order{link->first, backlog->what.name, backlog->backlog.front()->first, true};
+    return order{link->first, backlog->what.name, *backlog->backlog.front(), true};
   if (live != nullptr)
-    return order{link->first, live->what.name, live->live.front()->first, false};
+    return order{link->first, live->what.name, *live->live.front(), false};
   return std::nullopt;
 }
 
@@ -84,7 +84,7 @@ void dispatch_plan::leased(const order& o, seq_range batch, std::uint64_t bytes,
   auto& todo = o.historical ? l->backlog : l->live;
   todo.erase(batch);
   auto& link = links_[o.link];
-  l->leases[batch.first] = {o.link, batch.last, bytes, o.historical, link.pace.leased(now)};
+  l->leases[batch.first] = {o.link, batch.last, bytes, o.historical, link.pace.leased(bytes, now)};
   link.in_flight += bytes;
   link.backlog_in_flight += o.historical ? bytes : 0;
   const auto weight = static_cast<double>(bytes);
@@ -113,7 +113,7 @@ void dispatch_plan::delivered(const std::string& record_class, seq_range r, cloc
     if (auto link = links_.find(lease.link); link != links_.end()) {
       link->second.in_flight -= lease.bytes;
       link->second.backlog_in_flight -= lease.historical ? lease.bytes : 0;
-      link->second.pace.acknowledged(lease.mark, lease.bytes, now);
+      link->second.pace.acknowledged(lease.mark, now);
     }
     it = l->leases.erase(it);
   }

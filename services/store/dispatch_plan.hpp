@@ -36,11 +36,11 @@ public:
   bool ready(const std::string& link) const { return links_.contains(link); }
   bool any_ready() const noexcept { return !links_.empty(); }
 
-  /// Lease the batch that begins at or after `from` to `link`.
+  /// Lease the batch that begins at the first of `todo` to `link`.
   struct order {
     std::string link;
     std::string record_class;
-    std::uint64_t from = 0;
+    seq_range todo;           ///< from there on this much is to be sent
     bool historical = false;
   };
   std::optional<order> next() const;

@@ -205,24 +205,27 @@ void dispatcher_state::pump() {
 
 // False: this turn has read enough.
 bool dispatcher_state::carry_out(dispatch_plan& plan, const dispatch_plan::order& o, int& reads) {
-  auto found = cache->find(o.record_class, o.from);
+  const auto from = o.todo.first;
+  auto found = cache->find(o.record_class, from);
   if (!found) {
     if (reads >= reads_per_turn)
       return false;
     ++reads;
     reread->add();
-    found = ctx->file->read_at_or_after(o.record_class, o.from);
+    found = ctx->file->read_at_or_after(o.record_class, from);
     resident += found ? found->payload.size() : 0;
   }
   if (!found) {
-    plan.gone(o.record_class, {o.from, UINT64_MAX - 1});
+    plan.gone(o.record_class, {from, UINT64_MAX - 1});
     return true;
   }
-  if (found->seqs.first != o.from) {
-    plan.gone(o.record_class, {o.from, found->seqs.first - 1});
+  if (found->seqs.first != from) {
+    plan.gone(o.record_class, {from, found->seqs.first - 1});
     return true;
   }
   if (found->gap_reason != 0) {
+    // Where even the header is unreadable its extent is a guess: never more than what is still to be sent.
+    found->seqs.last = std::min(found->seqs.last, o.todo.last);
     damaged->add();
     log::error("damaged batch class={} first_seq={} last_seq={}", o.record_class, found->seqs.first, found->seqs.last);
   }

@@ -308,8 +308,11 @@ void writer_state::on_housekeeping() {
     commit();
   if (full) {
     try {
-      batch_file::update u(*ctx->file);  // aborted: only asks
-      note_space(u.used_bytes());
+      batch_file::update u(*ctx->file);
+      const auto bytes = u.used_bytes();
+      u.touch();
+      u.commit();
+      note_space(bytes);
     } catch (const storage::error& e) {
       ctx->rt.set_state("store", "failing", e.what(), false);
     }

@@ -26,6 +26,7 @@ using namespace std::chrono_literals;
 using clock = std::chrono::steady_clock;
 
 constexpr auto tick_period = 250ms;
+constexpr int acknowledgement_timeouts = 3;  // times the heartbeat's: a busy disk there may take seconds
 constexpr auto hello_retry = 25ms;    // to a store that is there, until it answers: its actors start after its sockets
 
 struct session_state {
@@ -52,6 +53,8 @@ struct session_state {
   clock::time_point opened_at{};
   bool established = false;            // the destination has welcomed us
   std::uint64_t max_frame = 0;
+  std::uint64_t outstanding = 0;       // records sent in this session and not acknowledged
+  clock::time_point progress{};        // when an acknowledgement came, or the first record went after none were out
 
   metrics::value* up = nullptr;
   metrics::value* sessions = nullptr;
@@ -102,8 +105,6 @@ void session_state::open() {
   round_trip = &m.gauge("holdfast_link_round_trip_seconds", "Smoothed round trip of the heartbeat", tags);
   retry = std::make_unique<uplink::reconnect>(link().reconnect);
   life = std::make_unique<heartbeat>(link().heartbeat_interval, link().heartbeat_timeout);
-  if (link().tls.enabled)
-    tls = net::make_tls_context(link().tls, true);
   state("waiting", "for the store", false);
   on_store_there(ctx->store_reachable);
 }
@@ -186,6 +187,9 @@ void session_state::on_dispatch(const v1::Dispatch& d, const blob& payload) {
   data.set_historical(d.historical());
   data.set_gap_reason(d.gap_reason());
   line->send(m, payload);
+  if (outstanding == 0)
+    progress = clock::now();
+  outstanding += d.record_count();
   sent_batches->add();
   sent_bytes->add(static_cast<double>(payload.size()));
 }
@@ -196,6 +200,16 @@ void session_state::connect() {
   const auto n = ++attempt;
   peer.clear();
   state(retry->unavailable() ? "unavailable" : "connecting", link().connect.text(), false);
+  if (link().tls.enabled && !tls) {
+    try {
+      tls = net::make_tls_context(link().tls, true);
+    } catch (const std::exception& e) {  // a missing file may be put there yet
+      retry->lost(clock::now());
+      state("waiting", e.what(), false);
+      self->delayed_send(self, retry->wait(std::uniform_real_distribution<>(0, 1)(chance)), connect_due{attempt});
+      return;
+    }
+  }
   auto* slot = &ctx->session;
   line = connection::make(ctx->rt.io().context(), link(), tls, {
     .on_open = [slot, n](const std::string& who) { slot->send(opened{n, who}); },
@@ -240,6 +254,7 @@ void session_state::on_peer(const from_peer& p) {
 
 void session_state::on_peer_welcome(const v1::WireWelcome& w) {
   established = true;
+  outstanding = 0;
   max_frame = w.max_frame_bytes();
   retry->established(clock::now());
   sessions->add();
@@ -255,9 +270,13 @@ void session_state::on_ack(const v1::WireAck& a) {
   d.set_session(id);
   d.set_epoch(epoch);
   *d.mutable_delivered() = a.stored();
+  std::uint64_t records = 0;
   for (auto& c : a.stored())
     for (auto& r : c.ranges())
-      acked_records->add(static_cast<double>(r.last() - r.first() + 1));
+      records += r.last() - r.first() + 1;
+  acked_records->add(static_cast<double>(records));
+  outstanding -= std::min(outstanding, records);
+  progress = clock::now();
   to_store(m);
 }
 
@@ -295,6 +314,8 @@ void session_state::on_tick() {
       drop(fmt::format("no welcome from {} in {} ms", peer, link().connect_timeout.count()));
     return;
   }
+  if (outstanding > 0 && now - progress > acknowledgement_timeouts * link().heartbeat_timeout)
+    return drop(fmt::format("{} records sent to {} and no acknowledgement", outstanding, peer));
   if (life->dead(now))
     return drop(fmt::format("no answer from {} for {} ms", peer, link().heartbeat_timeout.count()));
   if (auto ping = life->ping_due(now)) {

@@ -18,8 +18,8 @@ std::string step(dispatch_plan& p, std::uint64_t count = 10, std::uint64_t bytes
   const auto o = p.next();
   if (!o)
     return "nothing";
-  p.leased(*o, {o->from, o->from + count - 1}, bytes, start);
-  return o->link + " " + o->record_class + " " + std::to_string(o->from) + (o->historical ? " h" : "");
+  p.leased(*o, {o->todo.first, o->todo.first + count - 1}, bytes, start);
+  return o->link + " " + o->record_class + " " + std::to_string(o->todo.first) + (o->historical ? " h" : "");
 }
 
 } // namespace
@@ -211,7 +211,7 @@ struct model {
     const auto o = plan.next();
     if (!o)
       return;
-    auto it = fates[o->record_class].find(o->from);
+    auto it = fates[o->record_class].find(o->todo.first);
     REQUIRE(it != fates[o->record_class].end());
     auto& f = it->second;
     REQUIRE(f.holder.empty());     // never leased twice at once
