@@ -1,12 +1,11 @@
 #include "common/bus/loop.hpp"
 
+#include "common/bus/native.hpp"
 #include "common/telemetry/log.hpp"
 
 #include <fmt/format.h>
 #include <sys/eventfd.h>
-#include <sys/stat.h>
 #include <unistd.h>
-#include <zmq.hpp>
 
 #include <algorithm>
 #include <atomic>
@@ -22,36 +21,8 @@ namespace {
 
 using clock = std::chrono::steady_clock;
 
-// Below this size a copy costs less than the release callback of a shared frame.
-constexpr std::size_t copy_below = 1024;
 // Messages taken from one socket before the others get their turn.
 constexpr int burst = 64;
-
-zmq::socket_type native(socket_kind kind) {
-  switch (kind) {
-    case socket_kind::router: return zmq::socket_type::router;
-    case socket_kind::dealer: return zmq::socket_type::dealer;
-    case socket_kind::xpub: return zmq::socket_type::xpub;
-    case socket_kind::sub: return zmq::socket_type::sub;
-    case socket_kind::xsub: return zmq::socket_type::xsub;
-  }
-  return zmq::socket_type::dealer;
-}
-
-zmq::message_t to_frame(const blob& part) {
-  if (part.size() < copy_below)
-    return zmq::message_t(part.data(), part.size());
-  auto* keep = new blob(part);  // freed by ZeroMQ when the frame has left
-  return zmq::message_t(const_cast<char*>(keep->data()), keep->size(),
-                        [](void*, void* hint) { delete static_cast<blob*>(hint); }, keep);
-}
-
-blob to_blob(zmq::message_t&& frame) {
-  auto owner = std::make_shared<zmq::message_t>(std::move(frame));
-  const auto* data = owner->data<char>();
-  const auto size = owner->size();
-  return {std::move(owner), data, size};
-}
 
 struct open_socket {
   socket_options options;
@@ -61,43 +32,11 @@ struct open_socket {
   loop::peer_handler on_peer;
 };
 
-zmq::socket_t make_monitor(zmq::context_t& context, zmq::socket_t& of, std::size_t number) {
-  const auto address = fmt::format("inproc://monitor.{}", number);
-  ::zmq_socket_monitor(of.handle(), address.c_str(),
-                       ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL
-                         | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH);
-  zmq::socket_t monitor(context, zmq::socket_type::pair);
-  monitor.set(zmq::sockopt::linger, 0);
-  monitor.connect(address);
-  return monitor;
-}
-
 struct timer {
   std::chrono::milliseconds period;
   clock::time_point due;
   std::function<void()> work;
 };
-
-void configure(zmq::socket_t& s, const socket_options& o) {
-  s.set(zmq::sockopt::linger, 0);
-  s.set(zmq::sockopt::sndhwm, o.queue);
-  s.set(zmq::sockopt::rcvhwm, o.queue);
-  s.set(zmq::sockopt::maxmsgsize, static_cast<std::int64_t>(o.max_message != 0 ? o.max_message : 64 * 1024));
-  s.set(zmq::sockopt::handshake_ivl, 5000);
-  s.set(zmq::sockopt::reconnect_ivl, 10);
-  s.set(zmq::sockopt::reconnect_ivl_max, 200);
-  if (o.kind == socket_kind::router) {
-    s.set(zmq::sockopt::router_mandatory, true);
-    s.set(zmq::sockopt::router_handover, true);
-  }
-  if (o.kind == socket_kind::dealer) {
-    s.set(zmq::sockopt::immediate, true);
-    if (!o.identity.empty())
-      s.set(zmq::sockopt::routing_id, o.identity);
-  }
-  for (auto& topic : o.subscribe)
-    s.set(zmq::sockopt::subscribe, topic);
-}
 
 } // namespace
 

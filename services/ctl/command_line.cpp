@@ -179,19 +179,16 @@ void add_simulate(CLI::App& app, job& todo) {
   auto seconds = std::make_shared<milliseconds>(o->duration);
   auto* c = add_command(app, "simulate",
                         "Play a plant: units on Modbus TCP to be polled, and a device that sends numbered lines.",
-                        "  holdfastctl simulate --units 3 --lines-to 127.0.0.1:6001 --rate 1000\n"
-                        "  holdfastctl simulate --no-modbus --lines-to 127.0.0.1:6001 --rate 0 --total 1000000");
-  add_endpoint(c, "--modbus", o->modbus_listen,
-               fmt::format("Serve Modbus TCP here (default {})", o->modbus_listen.text()));
-  c->add_flag_callback("--no-modbus", [o] { o->modbus_listen.port = 0; }, "Lines only")->excludes("--modbus");
+                        "  holdfastctl simulate --modbus 127.0.0.1:5020 --units 3 --lines-to 127.0.0.1:6001 --confirm\n"
+                        "  holdfastctl simulate --lines-to 127.0.0.1:6001 --rate 0 --total 1000000");
+  add_endpoint(c, "--modbus", o->modbus_listen, "Serve Modbus TCP here; without: no Modbus");
   c->add_option("--units", o->units, "Modbus units, numbered from 1")->capture_default_str()->type_name("N");
   add_endpoint(c, "--lines-to", o->lines_to, "Send lines to this tcp-server source; without: no lines");
   c->add_option("--rate", o->lines_per_second, "Lines per second; 0: as fast as they are taken")->capture_default_str()
     ->check(CLI::NonNegativeNumber);
   c->add_option("--total", o->lines_total, "Leave after so many lines; 0: never")->capture_default_str();
   c->add_option("--line-bytes", o->line_bytes, "Length of a line")->capture_default_str()->type_name("BYTES");
-  c->add_flag("--confirm,!--no-confirm", o->confirm,
-              "Keep each line until the source has confirmed it (confirm: count); the default");
+  c->add_flag("--confirm", o->confirm, "Keep each line until the source has confirmed it (a source with confirm: count)");
   add_duration(c, "--duration", *seconds, "Leave after this long; 0: at a signal");
   c->add_flag("--quiet", o->quiet, "Say nothing but the last line");
   c->callback([o, seconds, &todo] {

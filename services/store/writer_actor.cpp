@@ -1,78 +1,27 @@
 // WRITER: the only one that changes the file. While one commit is on its way to the disk, the next offers gather in its
-// mailbox; the commit after that takes them all (group commit).
+// mailbox; the commit after that takes them all (group commit). Here: its life and what comes in.
 
-#include "services/store/store.hpp"
+#include "services/store/writer_state.hpp"
 
 #include "common/actor/guard.hpp"
 #include "common/core/crc32c.hpp"
 #include "common/telemetry/log.hpp"
-#include "holdfast/v1/envelope.pb.h"
-#include "holdfast/v1/ingest.pb.h"
 
 #include <fmt/format.h>
 
-#include <set>
+#include <algorithm>
 
 namespace holdfast::store {
 
-namespace {
-
 using namespace std::chrono_literals;
 
+namespace {
 // Offers of one commit: bounds its length, and so the wait of the first of them.
 constexpr std::uint64_t max_commit_bytes = 8 << 20;
 // Confirmations wait for the next batches' commit, but no longer than this.
 constexpr auto confirm_delay = 50ms;
-constexpr auto retry_delay = 500ms;
 constexpr auto beat_period = 500ms;
-
-struct writer_state {
-  static inline const char* name = "WRITER";
-
-  caf::stateful_actor<writer_state>* self = nullptr;
-  std::shared_ptr<context> ctx;
-  std::shared_ptr<pulse::loop> beat;
-  producer_table producers;
-  delivery_state delivery;
-
-  std::vector<offer> pending;
-  std::uint64_t pending_bytes = 0;
-  std::map<std::pair<std::string, std::string>, bool> changed;  // destination, class: its delivery row
-  std::map<std::string, std::vector<seq_range>> removable;      // class
-  bool commit_scheduled = false;
-  bool full = false;
-  caf::actor listener;  // DISPATCHER
-
-  metrics::value* stored_records = nullptr;
-  metrics::value* stored_bytes = nullptr;
-  metrics::value* commits = nullptr;
-  metrics::value* commit_seconds = nullptr;
-  metrics::value* failed_commits = nullptr;
-  metrics::value* used = nullptr;
-  metrics::value* refused = nullptr;
-  metrics::value* duplicates = nullptr;
-
-  const config::store& settings() const { return ctx->rt.config().store; }
-  std::uint64_t window() const { return full ? 0 : settings().producer_window.count; }
-
-  void open();
-  void on_hello(const hello& h);
-  void on_offer(const offer& o);
-  void on_confirmed(const confirmed& c);
-  void on_subscribe(const caf::actor& who);
-  void on_housekeeping();
-  void schedule_commit(std::chrono::milliseconds delay);
-  void commit();
-  bool try_commit(std::vector<batch>& done);
-  void apply_confirmed(batch_file::update& u);
-  void after_commit(std::vector<batch>&& done);
-  void note_space(std::uint64_t bytes);
-  void acknowledge(const std::string& producer);
-  void refuse(const offer& o, v1::ProducerRefusal::Reason why, const std::string& detail);
-  void send(const std::string& peer, const v1::StoreMessage& m) {
-    ctx->rt.bus().send(ctx->ingest, {peer, {blob(m.SerializeAsString())}});
-  }
-};
+} // namespace
 
 void writer_state::open() {
   auto& rt = ctx->rt;
@@ -187,121 +136,6 @@ void writer_state::on_subscribe(const caf::actor& who) {
   self->send(listener, std::move(u));
 }
 
-void writer_state::schedule_commit(std::chrono::milliseconds delay) {
-  if (delay > 0ms) {
-    self->delayed_send(self, delay, commit_due{});
-  } else if (!commit_scheduled) {
-    commit_scheduled = true;
-    self->send(self, commit_due{});  // behind everything that waits in the mailbox now
-  }
-}
-
-void writer_state::commit() {
-  beat->beat();
-  if (pending.empty() && changed.empty() && removable.empty())
-    return;
-  std::vector<batch> done;
-  if (try_commit(done))
-    return after_commit(std::move(done));
-  pending.clear();
-  pending_bytes = 0;
-  producers.roll_back();
-  failed_commits->add();
-  self->delayed_send(self, retry_delay, housekeeping_due{});
-}
-
-bool writer_state::try_commit(std::vector<batch>& done) {
-  const auto begin = std::chrono::steady_clock::now();
-  try {
-    batch_file::update u(*ctx->file);
-    apply_confirmed(u);
-    for (auto& o : pending) {
-      auto& record_class = producers.find(o.producer)->record_class;
-      done.push_back({record_class, u.append(record_class, o.count, o.crc, o.payload.view()), o.crc, 0, o.payload});
-    }
-    std::set<std::string> seen;
-    for (auto o = pending.rbegin(); o != pending.rend(); ++o)
-      if (seen.insert(o->producer).second)
-        u.producer(o->producer, producers.find(o->producer)->record_class, o->seq, o->position);
-    const auto bytes = u.used_bytes();
-    u.commit();
-    note_space(bytes);
-  } catch (const storage::error& e) {
-    ctx->rt.set_state("store", e.full() ? "full" : "failing", e.what(), false);
-    if (e.full())
-      full = true;
-    if (e.damaged())
-      ctx->rt.fail(e.what());
-    return false;
-  }
-  commits->add();
-  commit_seconds->add(std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
-  return true;
-}
-
-void writer_state::apply_confirmed(batch_file::update& u) {
-  for (auto& [key, dirty] : changed)
-    u.delivered(key.first, key.second, delivery.delivered(key.first, key.second));
-  for (auto& [record_class, ranges] : removable)
-    for (auto& r : ranges)
-      u.remove(record_class, r);
-}
-
-// Full at the quota, open again a little below it: the border must not be crossed with every batch.
-void writer_state::note_space(std::uint64_t bytes) {
-  used->set(static_cast<double>(bytes));
-  const auto quota = settings().quota.count;
-  const bool now_full = full ? bytes > quota - quota / 20 : bytes >= quota;
-  if (now_full)
-    ctx->rt.set_state("store", "full", fmt::format("{} of {} bytes; producers wait", bytes, quota), false);
-  else
-    ctx->rt.set_state("store", "open", fmt::format("epoch {:016x}", ctx->file->epoch()));
-  if (now_full != full) {
-    full = now_full;
-    ctx->rt.alarm("store_full", full, fmt::format("{} of {} bytes", bytes, quota));
-    for (auto& [name, row] : producers.rows())
-      if (row.session != 0)
-        acknowledge(name);
-  }
-}
-
-void writer_state::after_commit(std::vector<batch>&& done) {
-  changed.clear();
-  removable.clear();
-  std::set<std::string> seen;
-  for (auto& o : pending) {
-    producers.committed(o.producer, o.seq, o.position);
-    seen.insert(o.producer);
-    stored_records->add(o.count);
-  }
-  stored_bytes->add(static_cast<double>(pending_bytes));
-  pending.clear();
-  pending_bytes = 0;
-  for (auto& p : seen)
-    acknowledge(p);
-  for (auto& b : done) {
-    v1::RecordPlace place;
-    place.set_gateway(ctx->rt.config().name);
-    place.set_epoch(ctx->file->epoch());
-    place.set_record_class(b.record_class);
-    place.set_first_seq(b.seqs.first);
-    ctx->rt.publish_records(place, b.payload);
-  }
-  if (listener && !done.empty())
-    self->send(listener, stored{std::move(done)});
-}
-
-void writer_state::acknowledge(const std::string& producer) {
-  auto* row = producers.find(producer);
-  v1::StoreMessage m;
-  auto& a = *m.mutable_ack();
-  a.set_producer(producer);
-  a.set_session(row->session);
-  a.set_last_seq(row->committed);
-  a.set_window_bytes(window());
-  send(row->peer, m);
-}
-
 void writer_state::on_housekeeping() {
   beat->beat();
   if (full || !pending.empty())
@@ -318,6 +152,8 @@ void writer_state::on_housekeeping() {
     }
   }
 }
+
+namespace {
 
 caf::behavior writer(caf::stateful_actor<writer_state>* self, std::shared_ptr<context> ctx) {
   actor::guard(self, "WRITER");

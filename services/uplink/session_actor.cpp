@@ -1,97 +1,23 @@
 // SESSION: two conversations that need each other. With the store: hello, welcome (gateway and epoch), ready, batches in,
 // delivered ranges out. With the destination: hello with that epoch, welcome with what it already has, data, acks.
+// Here: its life and the store's side.
 
-#include "services/uplink/connection.hpp"
-#include "services/uplink/heartbeat.hpp"
-#include "services/uplink/reconnect.hpp"
-#include "services/uplink/uplink.hpp"
+#include "services/uplink/session_state.hpp"
 
 #include "common/actor/guard.hpp"
-#include "common/core/time.hpp"
-#include "common/net/stream.hpp"
-#include "common/net/wire.hpp"
-#include "holdfast/v1/dispatch.pb.h"
-#include "holdfast/v1/wire.pb.h"
 
-#include <boost/asio/io_context.hpp>
 #include <fmt/format.h>
-
-#include <random>
 
 namespace holdfast::uplink {
 
-namespace {
-
 using namespace std::chrono_literals;
-using clock = std::chrono::steady_clock;
+using clock = heartbeat::clock;
 
+namespace {
 constexpr auto tick_period = 250ms;
 constexpr int acknowledgement_timeouts = 3;  // times the heartbeat's: a busy disk there may take seconds
 constexpr auto hello_retry = 25ms;    // to a store that is there, until it answers: its actors start after its sockets
-
-struct session_state {
-  static inline const char* name = "SESSION";
-
-  caf::stateful_actor<session_state>* self = nullptr;
-  std::shared_ptr<context> ctx;
-  std::shared_ptr<pulse::loop> beat;
-  std::shared_ptr<boost::asio::ssl::context> tls;
-  std::unique_ptr<uplink::reconnect> retry;
-  std::unique_ptr<heartbeat> life;
-  std::mt19937_64 chance{std::random_device{}()};
-
-  std::uint64_t id = random_id();      // of this SESSION's life, known to the store
-  std::string gateway;                 // empty: the store has not welcomed us
-  std::uint64_t epoch = 0;
-  clock::time_point last_hello{};
-  bool store_reachable = false;        // the bus is connected to it
-  bool welcomed = false;               // it has answered since then
-
-  std::uint64_t attempt = 0;
-  std::shared_ptr<connection> line;    // null: none, and none under way
-  std::string peer;
-  clock::time_point opened_at{};
-  bool established = false;            // the destination has welcomed us
-  std::uint64_t max_frame = 0;
-  std::uint64_t outstanding = 0;       // records sent in this session and not acknowledged
-  clock::time_point progress{};        // when an acknowledgement came, or the first record went after none were out
-
-  metrics::value* up = nullptr;
-  metrics::value* sessions = nullptr;
-  metrics::value* failures = nullptr;
-  metrics::value* sent_batches = nullptr;
-  metrics::value* sent_bytes = nullptr;
-  metrics::value* acked_records = nullptr;
-  metrics::value* round_trip = nullptr;
-
-  ~session_state() {
-    if (line)
-      line->close("uplink stops");
-  }
-
-  const config::link& link() const { return ctx->link; }
-  void state(const std::string& what, const std::string& detail, bool healthy = true) {
-    ctx->rt.set_state("link:" + link().name, what, detail, healthy);
-  }
-
-  void open();
-  void to_store(const v1::LinkMessage& m) { ctx->rt.bus().send(ctx->store, {{}, {blob(m.SerializeAsString())}}); }
-  void on_store_there(bool yes);
-  void say_hello();
-  void on_store(const from_store& m);
-  void on_welcome(const v1::LinkWelcome& w);
-  void on_dispatch(const v1::Dispatch& d, const blob& payload);
-  void on_refusal(const v1::LinkRefusal& r);
-  void ready(const v1::WireWelcome* w);
-  void connect();
-  void on_opened(const opened& o);
-  void on_peer(const from_peer& p);
-  void on_peer_welcome(const v1::WireWelcome& w);
-  void on_ack(const v1::WireAck& a);
-  void on_ended(const ended& e);
-  void drop(const std::string& why);
-  void on_tick();
-};
+} // namespace
 
 void session_state::open() {
   const metrics::labels tags{{"link", link().name}};
@@ -194,117 +120,7 @@ void session_state::on_dispatch(const v1::Dispatch& d, const blob& payload) {
   sent_bytes->add(static_cast<double>(payload.size()));
 }
 
-// -- destination --------------------------------------------------------------------------------------------------------
-
-void session_state::connect() {
-  const auto n = ++attempt;
-  peer.clear();
-  state(retry->unavailable() ? "unavailable" : "connecting", link().connect.text(), false);
-  if (link().tls.enabled && !tls) {
-    try {
-      tls = net::make_tls_context(link().tls, true);
-    } catch (const std::exception& e) {  // a missing file may be put there yet
-      retry->lost(clock::now());
-      state("waiting", e.what(), false);
-      self->delayed_send(self, retry->wait(std::uniform_real_distribution<>(0, 1)(chance)), connect_due{attempt});
-      return;
-    }
-  }
-  auto* slot = &ctx->session;
-  line = connection::make(ctx->rt.io().context(), link(), tls, {
-    .on_open = [slot, n](const std::string& who) { slot->send(opened{n, who}); },
-    .on_message = [slot, n](const v1::WireMessage& m) { slot->send(from_peer{n, std::make_shared<v1::WireMessage>(m)}); },
-    .on_end = [slot, n](const std::string& why) { slot->send(ended{n, why}); },
-  });
-  line->start();
-}
-
-void session_state::on_opened(const opened& o) {
-  if (o.attempt != attempt || !line)
-    return;
-  peer = o.peer;
-  opened_at = clock::now();
-  life->opened(clock::now());
-  v1::WireMessage m;
-  auto& h = *m.mutable_hello();
-  h.set_protocol(net::wire_protocol);
-  h.set_gateway(gateway);
-  h.set_epoch(epoch);
-  h.set_link(link().name);
-  h.set_software("holdfast " HOLDFAST_VERSION);
-  line->send(m);
-}
-
-void session_state::on_peer(const from_peer& p) {
-  if (p.attempt != attempt || !line)
-    return;
-  life->heard(clock::now());
-  auto& m = *p.message;
-  if (m.has_welcome())
-    return on_peer_welcome(m.welcome());
-  if (m.has_ack())
-    return on_ack(m.ack());
-  if (m.has_pong()) {
-    life->pong(m.pong().id(), clock::now());
-    return round_trip->set(life->round_trip().count());
-  }
-  if (m.has_refusal())
-    return drop(fmt::format("refused by {}: {}", peer, m.refusal().reason()));
-}
-
-void session_state::on_peer_welcome(const v1::WireWelcome& w) {
-  established = true;
-  outstanding = 0;
-  max_frame = w.max_frame_bytes();
-  retry->established(clock::now());
-  sessions->add();
-  up->set(1);
-  state("connected", fmt::format("{} ({})", peer, w.collector()));
-  ready(&w);
-}
-
-void session_state::on_ack(const v1::WireAck& a) {
-  v1::LinkMessage m;
-  auto& d = *m.mutable_delivered();
-  d.set_link(link().name);
-  d.set_session(id);
-  d.set_epoch(epoch);
-  *d.mutable_delivered() = a.stored();
-  std::uint64_t records = 0;
-  for (auto& c : a.stored())
-    for (auto& r : c.ranges())
-      records += r.last() - r.first() + 1;
-  acked_records->add(static_cast<double>(records));
-  outstanding -= std::min(outstanding, records);
-  progress = clock::now();
-  to_store(m);
-}
-
-void session_state::drop(const std::string& why) {
-  if (line)
-    line->close(why);  // on_ended follows
-}
-
-void session_state::on_ended(const ended& e) {
-  if (e.attempt != attempt || !line)
-    return;
-  line = nullptr;
-  failures->add();
-  up->set(0);
-  retry->lost(clock::now());
-  if (established) {
-    v1::LinkMessage m;
-    m.mutable_down()->set_link(link().name);
-    m.mutable_down()->set_session(id);
-    m.mutable_down()->set_reason(e.why);
-    to_store(m);
-  }
-  established = false;
-  const auto wait = retry->wait(std::uniform_real_distribution<>(0, 1)(chance));
-  state(retry->unavailable() ? "unavailable" : "waiting", fmt::format("{}; next attempt in {} ms", e.why, wait.count()),
-        false);
-  self->delayed_send(self, wait, connect_due{attempt});
-}
+// -- life --------------------------------------------------------------------------------------------------------------
 
 void session_state::on_tick() {
   beat->beat();
@@ -325,6 +141,8 @@ void session_state::on_tick() {
     line->send(m);
   }
 }
+
+namespace {
 
 caf::behavior session(caf::stateful_actor<session_state>* self, std::shared_ptr<context> ctx) {
   actor::guard(self, "SESSION");

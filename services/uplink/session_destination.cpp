@@ -1,0 +1,129 @@
+// SESSION, the destination's side: connect, hello with the store's epoch, data, acknowledgements, the end.
+
+#include "services/uplink/session_state.hpp"
+
+#include "common/net/io_loop.hpp"
+#include "common/net/stream.hpp"
+#include "common/net/wire.hpp"
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ssl/context.hpp>
+#include <fmt/format.h>
+
+namespace holdfast::uplink {
+
+using clock = heartbeat::clock;
+
+// -- destination --------------------------------------------------------------------------------------------------------
+
+void session_state::connect() {
+  const auto n = ++attempt;
+  peer.clear();
+  state(retry->unavailable() ? "unavailable" : "connecting", link().connect.text(), false);
+  if (link().tls.enabled && !tls) {
+    try {
+      tls = net::make_tls_context(link().tls, true);
+    } catch (const std::exception& e) {  // a missing file may be put there yet
+      retry->lost(clock::now());
+      state("waiting", e.what(), false);
+      self->delayed_send(self, retry->wait(std::uniform_real_distribution<>(0, 1)(chance)), connect_due{attempt});
+      return;
+    }
+  }
+  auto* slot = &ctx->session;
+  line = connection::make(ctx->rt.io().context(), link(), tls, {
+    .on_open = [slot, n](const std::string& who) { slot->send(opened{n, who}); },
+    .on_message = [slot, n](const v1::WireMessage& m) { slot->send(from_peer{n, std::make_shared<v1::WireMessage>(m)}); },
+    .on_end = [slot, n](const std::string& why) { slot->send(ended{n, why}); },
+  });
+  line->start();
+}
+
+void session_state::on_opened(const opened& o) {
+  if (o.attempt != attempt || !line)
+    return;
+  peer = o.peer;
+  opened_at = clock::now();
+  life->opened(clock::now());
+  v1::WireMessage m;
+  auto& h = *m.mutable_hello();
+  h.set_protocol(net::wire_protocol);
+  h.set_gateway(gateway);
+  h.set_epoch(epoch);
+  h.set_link(link().name);
+  h.set_software("holdfast " HOLDFAST_VERSION);
+  line->send(m);
+}
+
+void session_state::on_peer(const from_peer& p) {
+  if (p.attempt != attempt || !line)
+    return;
+  life->heard(clock::now());
+  auto& m = *p.message;
+  if (m.has_welcome())
+    return on_peer_welcome(m.welcome());
+  if (m.has_ack())
+    return on_ack(m.ack());
+  if (m.has_pong()) {
+    life->pong(m.pong().id(), clock::now());
+    return round_trip->set(life->round_trip().count());
+  }
+  if (m.has_refusal())
+    return drop(fmt::format("refused by {}: {}", peer, m.refusal().reason()));
+}
+
+void session_state::on_peer_welcome(const v1::WireWelcome& w) {
+  established = true;
+  outstanding = 0;
+  max_frame = w.max_frame_bytes();
+  retry->established(clock::now());
+  sessions->add();
+  up->set(1);
+  state("connected", fmt::format("{} ({})", peer, w.collector()));
+  ready(&w);
+}
+
+void session_state::on_ack(const v1::WireAck& a) {
+  v1::LinkMessage m;
+  auto& d = *m.mutable_delivered();
+  d.set_link(link().name);
+  d.set_session(id);
+  d.set_epoch(epoch);
+  *d.mutable_delivered() = a.stored();
+  std::uint64_t records = 0;
+  for (auto& c : a.stored())
+    for (auto& r : c.ranges())
+      records += r.last() - r.first() + 1;
+  acked_records->add(static_cast<double>(records));
+  outstanding -= std::min(outstanding, records);
+  progress = clock::now();
+  to_store(m);
+}
+
+void session_state::drop(const std::string& why) {
+  if (line)
+    line->close(why);  // on_ended follows
+}
+
+void session_state::on_ended(const ended& e) {
+  if (e.attempt != attempt || !line)
+    return;
+  line = nullptr;
+  failures->add();
+  up->set(0);
+  retry->lost(clock::now());
+  if (established) {
+    v1::LinkMessage m;
+    m.mutable_down()->set_link(link().name);
+    m.mutable_down()->set_session(id);
+    m.mutable_down()->set_reason(e.why);
+    to_store(m);
+  }
+  established = false;
+  const auto wait = retry->wait(std::uniform_real_distribution<>(0, 1)(chance));
+  state(retry->unavailable() ? "unavailable" : "waiting", fmt::format("{}; next attempt in {} ms", e.why, wait.count()),
+        false);
+  self->delayed_send(self, wait, connect_due{attempt});
+}
+
+} // namespace holdfast::uplink

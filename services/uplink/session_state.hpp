@@ -1,0 +1,87 @@
+#pragma once
+
+// The inside of SESSION; for its own sources only. session_actor.cpp has its life and the store's side,
+// session_destination.cpp the destination's side.
+
+#include "services/uplink/connection.hpp"
+#include "services/uplink/heartbeat.hpp"
+#include "services/uplink/reconnect.hpp"
+#include "services/uplink/uplink.hpp"
+
+#include "common/core/time.hpp"
+#include "holdfast/v1/dispatch.pb.h"
+#include "holdfast/v1/wire.pb.h"
+
+#include <random>
+
+namespace boost::asio::ssl {
+class context;
+}
+
+namespace holdfast::uplink {
+
+struct session_state {
+  static inline const char* name = "SESSION";
+
+  caf::stateful_actor<session_state>* self = nullptr;
+  std::shared_ptr<context> ctx;
+  std::shared_ptr<pulse::loop> beat;
+  std::shared_ptr<boost::asio::ssl::context> tls;
+  std::unique_ptr<uplink::reconnect> retry;
+  std::unique_ptr<heartbeat> life;
+  std::mt19937_64 chance{std::random_device{}()};
+
+  std::uint64_t id = random_id();      // of this SESSION's life, known to the store
+  std::string gateway;                 // empty: the store has not welcomed us
+  std::uint64_t epoch = 0;
+  heartbeat::clock::time_point last_hello{};
+  bool store_reachable = false;        // the bus is connected to it
+  bool welcomed = false;               // it has answered since then
+
+  std::uint64_t attempt = 0;
+  std::shared_ptr<connection> line;    // null: none, and none under way
+  std::string peer;
+  heartbeat::clock::time_point opened_at{};
+  bool established = false;            // the destination has welcomed us
+  std::uint64_t max_frame = 0;
+  std::uint64_t outstanding = 0;       // records sent in this session and not acknowledged
+  heartbeat::clock::time_point progress{};        // when an acknowledgement came, or the first record went after none were out
+
+  metrics::value* up = nullptr;
+  metrics::value* sessions = nullptr;
+  metrics::value* failures = nullptr;
+  metrics::value* sent_batches = nullptr;
+  metrics::value* sent_bytes = nullptr;
+  metrics::value* acked_records = nullptr;
+  metrics::value* round_trip = nullptr;
+
+  ~session_state() {
+    if (line)
+      line->close("uplink stops");
+  }
+
+  const config::link& link() const { return ctx->link; }
+  void state(const std::string& what, const std::string& detail, bool healthy = true) {
+    ctx->rt.set_state("link:" + link().name, what, detail, healthy);
+  }
+
+  void open();
+  void to_store(const v1::LinkMessage& m) { ctx->rt.bus().send(ctx->store, {{}, {blob(m.SerializeAsString())}}); }
+  void on_store_there(bool yes);
+  void say_hello();
+  void on_store(const from_store& m);
+  void on_welcome(const v1::LinkWelcome& w);
+  void on_dispatch(const v1::Dispatch& d, const blob& payload);
+  void on_refusal(const v1::LinkRefusal& r);
+  void ready(const v1::WireWelcome* w);
+  void connect();
+  void on_opened(const opened& o);
+  void on_peer(const from_peer& p);
+  void on_peer_welcome(const v1::WireWelcome& w);
+  void on_ack(const v1::WireAck& a);
+  void on_ended(const ended& e);
+  void drop(const std::string& why);
+  void on_tick();
+};
+
+} // namespace holdfast::uplink
