@@ -8,6 +8,20 @@ namespace holdfast::config::detail {
 
 namespace {
 
+// A batch is closed by the record that crosses its size: so much longer it can get, with its stream's name and times.
+std::uint64_t largest_record(const source& s) {
+  std::uint64_t bytes = kib(4).count;
+  if (auto* t = std::get_if<tcp_server_source>(&s.kind))
+    bytes = t->framing.max_length.count;
+  if (auto* t = std::get_if<tcp_client_source>(&s.kind))
+    bytes = t->framing.max_length.count;
+  if (auto* t = std::get_if<serial_source>(&s.kind))
+    bytes = t->framing.max_length.count;
+  if (auto* t = std::get_if<udp_server_source>(&s.kind))
+    bytes = t->max_datagram.count;
+  return bytes + kib(4).count;
+}
+
 unsigned registers_of(const modbus_point& p) {
   switch (p.type) {
     case register_type::bit:
@@ -37,9 +51,9 @@ public:
       if (s.window.count < s.batch.size.count)
         to_.add(where_.contains(&s.window) ? at(&s.window) : at(&s.batch.size),
                 "window is smaller than the batch size");
-      if (s.batch.size.count > value_.store.max_batch.count)
+      if (s.batch.size.count + largest_record(s) > value_.store.max_batch.count)
         to_.add(where_.contains(&s.batch.size) ? at(&s.batch.size) : at(&value_.store.max_batch),
-                "batch size is larger than the store's max_batch");
+                "batch size plus the longest record do not fit into the store's max_batch");
       std::visit([&](const auto& kind) { check(s, kind); }, s.kind);
     }
   }

@@ -94,7 +94,7 @@ void fields(visitor& v, watchdog& w) {
   v.optional("services", w.services,
              "Services in start order; default: store, uplink-LINK for each link, acquisition, health.");
   v.optional("strategy", w.strategy, "one-for-one: restart the failed service; rest-for-one: and those after it.");
-  v.optional("limit", w.limit, "No progress for this long: the service hangs.", between(100ms, 1h));
+  v.optional("limit", w.limit, "No progress for this long: the service hangs.", between(1s, 1h));
   v.optional("start_limit", w.start_limit, "Longest time from start to first progress.", between(100ms, 1h));
   v.optional("abort_grace", w.abort_grace, "Time for a core dump, between SIGABRT and SIGKILL.", between(0ms, 10min));
   v.optional("stop_grace", w.stop_grace, "Time to stop in order, between SIGTERM and SIGKILL.", between(0ms, 10min));

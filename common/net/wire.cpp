@@ -14,7 +14,6 @@ namespace holdfast::net {
 namespace {
 
 constexpr std::string_view magic = "HFW1";
-constexpr std::size_t max_header = 1 << 20;   // a welcome lists ranges; a megabyte is 60,000 of them
 constexpr std::size_t small_buffer = 16 * 1024;    // until the peer has sent a payload: strangers get no more
 constexpr std::size_t large_buffer = 512 * 1024;
 
@@ -82,8 +81,8 @@ std::optional<wire_reader::frame> wire_reader::next() {
   }
   const std::size_t header = read_u32(p + 4);
   const std::size_t payload = read_u32(p + 8);
-  if (header > max_header || payload > max_payload_) {
-    fail(fmt::format("frame of {}+{} bytes above the limit of {}+{}", header, payload, max_header, max_payload_));
+  if (header > max_header_ || payload > max_payload_) {
+    fail(fmt::format("frame of {}+{} bytes above the limit of {}+{}", header, payload, max_header_, max_payload_));
     return std::nullopt;
   }
   if (end_ - begin_ < wire_preamble + header + payload)

@@ -69,6 +69,9 @@ std::uint32_t producer::rejected(std::uint64_t seq) {
     return 0;
   const auto records = it->records;
   kept_bytes_ -= it->payload.size();
+  total_ -= records;  // never on disk: a device that counts must not take them for stored
+  for (auto later = std::next(it); later != kept_.end(); ++later)
+    later->total -= records;
   kept_.erase(it);
   return records;
 }

@@ -16,6 +16,7 @@ namespace {
 constexpr std::size_t max_waiting = 32 << 20;
 constexpr std::size_t max_waiting_of_all = 128 << 20;
 constexpr std::chrono::milliseconds hello_deadline{10'000};
+constexpr std::size_t stranger_header = 4096;  // before the hello nobody gets more memory than that
 constexpr std::size_t max_outgoing = 100'000;
 // A key of the archive is the gateway's name and more; LMDB takes 511 bytes, and one that is too long fails the whole
 // commit, other gateways' batches with it.
@@ -34,7 +35,7 @@ void fill(v1::ClassRanges& out, const std::string& record_class, const std::vect
 
 session::session(std::shared_ptr<context> ctx, std::shared_ptr<net::stream> stream, std::function<void()> on_end)
     : ctx_(std::move(ctx)), stream_(std::move(stream)), on_end_(std::move(on_end)),
-      reader_(ctx_->settings.max_frame.count), idle_(ctx_->rt.io().context()), pause_(ctx_->rt.io().context()) {}
+      reader_(0, stranger_header), idle_(ctx_->rt.io().context()), pause_(ctx_->rt.io().context()) {}
 
 // What waits for the archive when a session goes is dropped there: nobody is left to acknowledge it to.
 session::~session() { ctx_->waiting_bytes -= waiting_bytes_; }
@@ -130,6 +131,7 @@ bool session::take(const v1::WireMessage& m, blob payload) {
     }
     gateway_ = m.hello().gateway();
     epoch_ = m.hello().epoch();
+    reader_.limit(net::wire_max_header, ctx_->settings.max_frame.count);
     log::info("session opened peer={} gateway={} epoch={:016x} link={}", stream_->peer(), gateway_, epoch_,
               m.hello().link());
     ctx_->archive.send(greeted{shared_from_this(), gateway_, epoch_});
@@ -155,7 +157,8 @@ bool session::take(const v1::WireMessage& m, blob payload) {
 bool session::take_data(const v1::WireMessage& m, blob payload) {
   auto& d = m.data();
   const bool gap = d.gap_reason() != 0;
-  if (d.record_class().empty() || d.record_class().size() > 64 || d.first_seq() == 0 || d.record_count() == 0) {
+  if (d.record_class().empty() || d.record_class().size() > 64 || d.first_seq() == 0 || d.record_count() == 0
+      || d.first_seq() + d.record_count() < d.first_seq()) {
     refuse("data without class, seq or records");
     return false;
   }

@@ -88,7 +88,9 @@ void writer_state::on_offer(const offer& o) {
   ctx->queued_bytes -= o.payload.size();
   if (full)
     return;  // its window is 0; it sends again when it grows
-  if (o.count == 0 || o.payload.size() > settings().max_batch.count)
+  if (o.count == 0 || o.payload.empty())
+    return refuse(o, v1::ProducerRefusal::REASON_MALFORMED, "a batch without records");
+  if (o.payload.size() > settings().max_batch.count)
     return refuse(o, v1::ProducerRefusal::REASON_OVERSIZE,
                   fmt::format("{} records in {} bytes; limit {}", o.count, o.payload.size(), settings().max_batch.count));
   if (crc32c(o.payload.view()) != o.crc)
@@ -138,6 +140,7 @@ void writer_state::on_subscribe(const caf::actor& who) {
 
 void writer_state::on_housekeeping() {
   beat->beat();
+  ctx->file->env().clear_dead_readers();  // a reader that was killed would keep every freed page from being used again
   if (full || !pending.empty())
     commit();
   if (full) {

@@ -70,12 +70,14 @@ void session_state::on_store(const from_store& m) {
 void session_state::on_welcome(const v1::LinkWelcome& w) {
   const bool same = gateway == w.gateway() && epoch == w.epoch();
   welcomed = true;
+  if (line && !same) {  // at once: what the old session still says is about another epoch
+    line->close("the store has another epoch");
+    on_ended({attempt, "the store has another epoch"});
+  }
   gateway = w.gateway();
   epoch = w.epoch();
   if (established && same)
     return ready(nullptr);  // the store came back; our session outlived it
-  if (line && !same)
-    return drop("the store has another epoch");
   if (!line)
     connect();
 }

@@ -43,7 +43,7 @@ struct bench {
       return nullptr;
     }
     log += "+" + id + " ";
-    auto a = system.spawn([this, id](caf::event_based_actor* self) -> caf::behavior {
+    auto a = system.spawn([this, id](caf::event_based_actor* self, int) -> caf::behavior {
       guard(self, id);
       self->attach_functor([this, id](const caf::error&) { log += "~" + id + " "; });
       self->set_exit_handler([this, id, self](caf::exit_msg& m) {
@@ -59,7 +59,7 @@ struct bench {
         else
           self->quit(caf::make_error(caf::sec::runtime_error));
       }};
-    });
+    }, 0);
     kids[id] = a;
     return a;
   }

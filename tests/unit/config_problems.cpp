@@ -176,7 +176,7 @@ TEST_CASE("values that contradict each other", "[config]") {
          {"collector:\n  tls: {}", 2, "needs certificate_file and key_file"},
          {"store:\n  quota: 16MiB\n  max_batch: 32MiB", 3, "max_batch is larger than quota"},
          {source_with("type: udp-server\n    listen: 'h:1'\n    window: 16KiB"), 5, "window is smaller"},
-         {source_with("type: udp-server\n    listen: 'h:1'\n    batch: {size: 5MiB}"), 5, "larger than the store's"}});
+         {source_with("type: udp-server\n    listen: 'h:1'\n    batch: {size: 5MiB}"), 5, "do not fit into the store's"}});
 }
 
 TEST_CASE("register maps", "[config]") {

@@ -36,9 +36,9 @@ struct world {
 
   world() {
     sched.clock().current_time += 1h;
-    web = sys.spawn([this](caf::event_based_actor*) -> caf::behavior {
+    web = sys.spawn([this](caf::event_based_actor*, int) -> caf::behavior {
       return {[this](const health::have_picture& p) { shown.push_back(p.value); }};
-    });
+    }, 0);
     where.web->set(web);
     const auto nowhere = std::filesystem::temp_directory_path().string();
     monitor = health::spawn_monitor(
