@@ -10,8 +10,10 @@
 
 namespace holdfast::actor {
 
-/// Where foreign threads (bus, sockets, field buses) find the present incarnation of an actor. Whoever spawns it puts it
-/// in; what is sent while there is none, or to a dead one, is dropped: the protocols resend.
+/// Where foreign threads (bus, sockets, field buses) find the present incarnation of an actor. What is sent while there is
+/// none, or to a dead one, is dropped: the protocols resend. Whoever spawns the actor puts it in, so that what comes
+/// before its first turn waits in its mailbox; an actor that begins by reading what such a thread keeps for it puts itself
+/// in first, or a change between the two would reach nobody.
 class slot {
 public:
   void set(caf::actor a) {

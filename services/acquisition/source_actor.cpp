@@ -39,6 +39,7 @@ void source_state::open() {
              || std::holds_alternative<config::tcp_client_source>(settings.kind);
   auto slot = ctx->sources.at(producer_id);
   ctx->rt.set_state("source:" + settings.name, "starting", {}, true);
+  slot->set(caf::actor_cast<caf::actor>(self));  // before the flag is read: a change after that finds us
   carry_out(store->reachable(ctx->store_reachable, clock::now()));
   intake = make_intake({ctx, slot, settings});
   intake->start();
@@ -208,10 +209,7 @@ caf::behavior source(caf::stateful_actor<source_state>* self, std::shared_ptr<co
 std::string producer_name(const config::source& s) { return "acquisition/" + s.name; }
 
 caf::actor spawn_source(caf::actor_system& system, std::shared_ptr<context> ctx, config::source settings) {
-  auto slot = ctx->sources.at(producer_name(settings));
-  auto a = system.spawn(source, std::move(ctx), std::move(settings));
-  slot->set(a);
-  return a;
+  return system.spawn(source, std::move(ctx), std::move(settings));
 }
 
 } // namespace holdfast::acquisition

@@ -32,6 +32,7 @@ void session_state::open() {
   retry = std::make_unique<uplink::reconnect>(link().reconnect);
   life = std::make_unique<heartbeat>(link().heartbeat_interval, link().heartbeat_timeout);
   state("waiting", "for the store", false);
+  ctx->session.set(caf::actor_cast<caf::actor>(self));  // before the flag is read: a change after that finds us
   on_store_there(ctx->store_reachable);
 }
 
@@ -180,9 +181,7 @@ caf::behavior session(caf::stateful_actor<session_state>* self, std::shared_ptr<
 } // namespace
 
 caf::actor spawn_session(caf::actor_system& system, std::shared_ptr<context> ctx) {
-  auto a = system.spawn(session, ctx);
-  ctx->session.set(a);
-  return a;
+  return system.spawn(session, std::move(ctx));
 }
 
 } // namespace holdfast::uplink
