@@ -154,6 +154,7 @@ class Init:
     """
 
     abort_grace = 0.5
+    start_s = 20.0  # TimeoutStartSec: until READY=1
 
     def __init__(self, command, directory, name, watchdog_s=2.0, environment=None):
         self.command, self.watchdog_s = [str(word) for word in command], watchdog_s
@@ -243,7 +244,7 @@ class Init:
     def _guard(self, process):
         """Until it ends, or until stop()."""
         pidfd = os.pidfd_open(process.pid)
-        due = None  # when WATCHDOG=1 is late; from the first sign of life
+        due = time.monotonic() + self.start_s  # then READY=1 is late, later WATCHDOG=1
         try:
             while True:
                 wait = None if due is None else max(due - time.monotonic(), 0)
