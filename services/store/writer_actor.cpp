@@ -1,6 +1,7 @@
 // WRITER: the only one that changes the file. While one commit is on its way to the disk, the next offers gather in its
 // mailbox; the commit after that takes them all (group commit). Here: its life and what comes in.
 
+#include "services/store/batch_check.hpp"
 #include "services/store/writer_state.hpp"
 
 #include "common/actor/guard.hpp"
@@ -88,13 +89,14 @@ void writer_state::on_offer(const offer& o) {
   ctx->queued_bytes -= o.payload.size();
   if (full)
     return;  // its window is 0; it sends again when it grows
-  if (o.count == 0 || o.payload.empty())
-    return refuse(o, v1::ProducerRefusal::REASON_MALFORMED, "a batch without records");
   if (o.payload.size() > settings().max_batch.count)
     return refuse(o, v1::ProducerRefusal::REASON_OVERSIZE,
                   fmt::format("{} records in {} bytes; limit {}", o.count, o.payload.size(), settings().max_batch.count));
   if (crc32c(o.payload.view()) != o.crc)
     return refuse(o, v1::ProducerRefusal::REASON_DAMAGED, "payload does not match its checksum");
+  if (const auto records = count_records(o.payload.view()); o.count == 0 || records != o.count)
+    return refuse(o, v1::ProducerRefusal::REASON_MALFORMED,
+                  fmt::format("announced as {} records, has {}", o.count, records.value_or(0)));
   switch (producers.offer(o.producer, o.session, o.seq)) {
     case producer_table::verdict::unknown_session:
       return refuse(o, v1::ProducerRefusal::REASON_UNKNOWN_SESSION, "say hello first");
