@@ -221,6 +221,8 @@ std::string_view gap_reason_text(int reason) {
     case v1::GAP_REASON_DISPLACED: return "displaced";
     case v1::GAP_REASON_DAMAGED: return "damaged";
     case v1::GAP_REASON_SOURCE_FAILED: return "source_failed";
+    case v1::GAP_REASON_CONFIRMED_BEFORE: return "confirmed_before";
+    case v1::GAP_REASON_NOT_HELD: return "not_held";
     default: return "unknown";
   }
 }

@@ -96,6 +96,26 @@ archive::known_origin& archive::know(const origin& o) {
   return it->second;
 }
 
+std::optional<bool> archive::same(const origin& o, seq_range r, std::uint32_t crc) {
+  const auto known = known_.find(o);
+  if (known == known_.end())
+    return std::nullopt;
+  storage::txn t(*env_, storage::txn::kind::read);
+  storage::cursor c(t, index_);
+  const auto id = storage::seq_key(known->second.id);
+  const auto e = c.at_or_before(id + storage::seq_key(r.first));
+  if (!e || !e->key.starts_with(id))
+    return std::nullopt;
+  const auto value = t.get(batches_, e->value);
+  if (!value)
+    return std::nullopt;
+  const auto stored = storage::stored_batch::decode(*value);
+  const auto first = storage::key_seq(e->key.substr(id.size()));
+  if (!stored || r.first - first >= stored->record_count)
+    return std::nullopt;
+  return stored->gap_reason != 0 || (first == r.first && stored->record_count == r.count() && stored->crc == crc);
+}
+
 void archive::append(const std::vector<arrival>& arrivals, const inbox& after) {
   storage::txn t(*env_, storage::txn::kind::write);
   std::set<origin> touched;

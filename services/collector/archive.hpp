@@ -7,6 +7,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -37,6 +38,9 @@ public:
     bool historical = false;
     std::string_view payload;
   };
+
+  /// What is stored of o and has r.first: is it this batch? A gap stands for whatever it replaces. nullopt: nothing is.
+  std::optional<bool> same(const origin& o, seq_range r, std::uint32_t crc);
 
   /// One commit: the batches, and what is then there of each origin (`after`). Throws storage::error; then nothing
   /// happened.

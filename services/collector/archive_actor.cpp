@@ -6,10 +6,13 @@
 
 #include "common/actor/guard.hpp"
 #include "common/storage/lmdb.hpp"
+#include "common/telemetry/log.hpp"
+#include "holdfast/v1/dispatch.pb.h"
 #include "holdfast/v1/envelope.pb.h"
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <set>
 
 namespace holdfast::collector {
@@ -46,6 +49,10 @@ struct archive_state {
 
   void open();
   void on_arrived(const arrived& a);
+  void take_gap(const arrived& a);
+  bool same(const arrived& a);
+  void reject(const arrived& a, v1::Rejected::Reason why, const char* detail);
+  void wait(const arrived& a, bool fresh);
   void commit();
   bool store_fresh();
   void publish();
@@ -80,13 +87,52 @@ void archive_state::check_space() {
 void archive_state::on_arrived(const arrived& a) {
   if (full || present.origins() > max_origins)
     return;  // no acknowledgement: the gateway keeps it and comes again
-  const auto verdict = present.take(a.origin, a.seqs);
-  if (verdict == inbox::verdict::overlap)
-    return a.from->refuse(fmt::format("batch {} {} to {} overlaps what is stored", a.origin.record_class, a.seqs.first,
-                                      a.seqs.last));
-  if (verdict == inbox::verdict::duplicate)
+  if (a.gap_reason != 0)
+    return take_gap(a);
+  const auto verdict = a.check_only ? present.look(a.origin, a.seqs) : present.take(a.origin, a.seqs);
+  if (a.check_only && verdict == inbox::verdict::fresh)
+    return reject(a, v1::Rejected::REASON_MISSING, "not here");
+  if (verdict == inbox::verdict::overlap || (verdict == inbox::verdict::duplicate && !same(a)))
+    return reject(a, v1::Rejected::REASON_CONFLICT, "other records are stored under these numbers");
+  if (verdict == inbox::verdict::duplicate && !a.check_only)
     duplicates->add();
-  waiting.push_back({a, verdict == inbox::verdict::fresh});
+  wait(a, verdict == inbox::verdict::fresh);
+}
+
+// A gap stands for what is not here; what came in spite of it stays.
+void archive_state::take_gap(const arrived& a) {
+  for (auto& piece : present.take_missing(a.origin, a.seqs)) {
+    auto part = a;
+    part.seqs = piece;
+    wait(part, true);
+  }
+  wait(a, false);
+}
+
+// Also what waits for its commit counts as stored: two links may bring the same batch at once.
+bool archive_state::same(const arrived& a) {
+  if (const auto stored = file->same(a.origin, a.seqs, a.crc))
+    return *stored;
+  return std::any_of(waiting.begin(), waiting.end(), [&](auto& w) {
+    return w.fresh && w.batch.origin == a.origin
+           && (w.batch.gap_reason != 0 || (w.batch.seqs == a.seqs && w.batch.crc == a.crc));
+  });
+}
+
+void archive_state::reject(const arrived& a, v1::Rejected::Reason why, const char* detail) {
+  log::warn("batch rejected gateway={} class={} first_seq={} last_seq={} cause=\"{}\"", a.origin.gateway,
+            a.origin.record_class, a.seqs.first, a.seqs.last, detail);
+  v1::Rejected r;
+  r.set_record_class(a.origin.record_class);
+  r.set_first_seq(a.seqs.first);
+  r.set_record_count(static_cast<std::uint32_t>(a.seqs.count()));
+  r.set_reason(why);
+  r.set_detail(detail);
+  a.from->send_rejected(r, a.payload.size());
+}
+
+void archive_state::wait(const arrived& a, bool fresh) {
+  waiting.push_back({a, fresh});
   waiting_bytes += a.payload.size();
   if (waiting_bytes >= max_commit_bytes)
     return commit();

@@ -36,6 +36,7 @@ struct arrived {
   seq_range seqs;
   std::uint32_t crc, gap_reason;
   bool historical;
+  bool check_only;  // no payload: is exactly this here?
   blob payload;
 };
 struct commit_due {};

@@ -8,13 +8,24 @@ void inbox::load(const origin& o, const std::vector<seq_range>& ranges) {
 }
 
 inbox::verdict inbox::take(const origin& o, seq_range r) {
+  const auto found = look(o, r);
+  if (found == verdict::fresh)
+    origins_[o].insert(r);
+  return found;
+}
+
+std::vector<seq_range> inbox::take_missing(const origin& o, seq_range r) {
   auto& has = origins_[o];
-  if (has.contains(r))
-    return verdict::duplicate;
-  if (has.touches(r))
-    return verdict::overlap;
+  auto missing = has.outside(r);
   has.insert(r);
-  return verdict::fresh;
+  return missing;
+}
+
+inbox::verdict inbox::look(const origin& o, seq_range r) const {
+  const auto it = origins_.find(o);
+  if (it == origins_.end() || !it->second.touches(r))
+    return verdict::fresh;
+  return it->second.contains(r) ? verdict::duplicate : verdict::overlap;
 }
 
 void inbox::give_back(const origin& o, seq_range r) { origins_[o].erase(r); }

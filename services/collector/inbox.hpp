@@ -22,13 +22,16 @@ class inbox {
 public:
   enum class verdict {
     fresh,      ///< store it
-    duplicate,  ///< confirm it again, store nothing
-    overlap,    ///< part of it is there: not a batch of that store; refuse
+    duplicate,  ///< it is there, if what is there is the same
+    overlap,    ///< part of it is there: not a batch of that store; reject
   };
 
   void load(const origin& o, const std::vector<seq_range>& ranges);
   /// Fresh ranges count as taken at once, committed or not: the same batch may come on two links at a time.
   verdict take(const origin& o, seq_range r);
+  /// Takes what of r is not there yet, and returns it.
+  std::vector<seq_range> take_missing(const origin& o, seq_range r);
+  verdict look(const origin& o, seq_range r) const;
   /// The commit failed: these were not stored.
   void give_back(const origin& o, seq_range r);
   std::vector<seq_range> ranges(const origin& o) const;

@@ -162,15 +162,15 @@ bool session::take_data(const v1::WireMessage& m, blob payload) {
     refuse("data without class, seq or records");
     return false;
   }
-  if (gap != payload.empty() || (!gap && crc32c(payload.view()) != d.crc32c())) {
-    refuse(fmt::format("batch {} {} does not match its checksum", d.record_class(), d.first_seq()));
+  if ((gap || d.check_only()) != payload.empty() || (!payload.empty() && crc32c(payload.view()) != d.crc32c())) {
+    refuse(fmt::format("batch {} {} does not match its checksum or kind", d.record_class(), d.first_seq()));
     return false;
   }
   waiting_bytes_ += payload.size();
   ctx_->waiting_bytes += payload.size();
   ctx_->archive.send(arrived{shared_from_this(), {gateway_, epoch_, d.record_class()},
                              {d.first_seq(), d.first_seq() + d.record_count() - 1}, d.crc32c(), d.gap_reason(),
-                             d.historical(), std::move(payload)});
+                             d.historical(), d.check_only(), std::move(payload)});
   return true;
 }
 
@@ -189,6 +189,17 @@ void session::send_ack(const std::map<std::string, std::vector<seq_range>>& stor
   v1::WireMessage m;
   for (auto& [record_class, ranges] : stored)
     fill(*m.mutable_ack()->add_stored(), record_class, ranges);
+  ctx_->rt.io().post([self = shared_from_this(), m = std::move(m), bytes] {
+    self->waiting_bytes_ -= bytes;
+    self->ctx_->waiting_bytes -= bytes;
+    self->send(m);
+    self->read();
+  });
+}
+
+void session::send_rejected(const v1::Rejected& r, std::size_t bytes) {
+  v1::WireMessage m;
+  *m.mutable_rejected() = r;
   ctx_->rt.io().post([self = shared_from_this(), m = std::move(m), bytes] {
     self->waiting_bytes_ -= bytes;
     self->ctx_->waiting_bytes -= bytes;

@@ -15,6 +15,7 @@
 #include <vector>
 
 namespace holdfast::v1 {
+class Rejected;
 class WireMessage;
 }
 
@@ -38,6 +39,8 @@ public:
   void send_welcome(const std::map<std::string, std::vector<seq_range>>& present);
   /// `bytes`: payload that no longer waits for the archive.
   void send_ack(const std::map<std::string, std::vector<seq_range>>& stored, std::size_t bytes);
+  /// This batch is not acknowledged, and why; `bytes` as above.
+  void send_rejected(const v1::Rejected& r, std::size_t bytes);
   /// Tells the gateway why and closes.
   void refuse(const std::string& why);
 

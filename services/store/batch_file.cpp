@@ -139,10 +139,25 @@ std::uint64_t batch_file::last_possible(storage::txn& t, storage::cursor& at, co
   return std::max(first, row ? parse<v1::ClassRow>(*row, "class row").last_seq() : first);
 }
 
-std::optional<batch> batch_file::read_at_or_after(const std::string& record_class, std::uint64_t seq) {
+namespace {
+
+// The entry whose batch has seq, or the first one behind it.
+std::optional<storage::cursor::entry> find_from(storage::cursor& c, std::uint64_t seq) {
+  if (auto before = c.at_or_before(storage::seq_key(seq))) {
+    const auto first = storage::key_seq(before->key);
+    const auto b = storage::stored_batch::decode(before->value);
+    if (first == seq || (b && seq - first < b->record_count))
+      return before;
+  }
+  return c.at_or_after(storage::seq_key(seq));
+}
+
+} // namespace
+
+std::optional<batch> batch_file::read_from(const std::string& record_class, std::uint64_t seq) {
   storage::txn t(*env_, storage::txn::kind::read);
   storage::cursor c(t, tables_.at(record_class));
-  auto e = c.at_or_after(storage::seq_key(seq));
+  auto e = find_from(c, seq);
   if (!e)
     return std::nullopt;
   batch b{.record_class = record_class};
@@ -173,7 +188,7 @@ std::optional<std::int64_t> batch_file::stored_at(const std::string& record_clas
 // -- update -------------------------------------------------------------------------------------------------------------
 
 batch_file::update::update(batch_file& f)
-    : file_(f), txn_(*f.env_, storage::txn::kind::write), heads_(f.heads_), now_(unix_nanos()) {}
+    : file_(f), txn_(*f.env_, storage::txn::kind::write), heads_(f.heads_), epoch_(f.epoch_), now_(unix_nanos()) {}
 
 seq_range batch_file::update::append(const std::string& record_class, std::uint32_t count, std::uint32_t crc,
                                      std::string_view payload) {
@@ -215,6 +230,13 @@ void batch_file::update::remove(const std::string& record_class, seq_range r) {
 
 void batch_file::update::touch() { txn_.put(file_.meta_, "touched", storage::seq_key(static_cast<std::uint64_t>(now_))); }
 
+void batch_file::update::renew_epoch() {
+  auto id = parse<v1::StoreIdentity>(txn_.get(file_.meta_, "store").value_or(""), "store identity");
+  epoch_ = random_id();
+  id.set_epoch(epoch_);
+  txn_.put(file_.meta_, "store", id.SerializeAsString());
+}
+
 std::uint64_t batch_file::update::used_bytes() {
   std::uint64_t sum = 0;
   for (auto& [name, table] : file_.tables_)
@@ -232,6 +254,7 @@ void batch_file::update::commit() {
   }
   txn_.commit();
   file_.heads_ = heads_;
+  file_.epoch_ = epoch_;
 }
 
 } // namespace holdfast::store

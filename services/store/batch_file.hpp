@@ -8,6 +8,7 @@
 #include "services/store/delivery_state.hpp"
 #include "services/store/producer_table.hpp"
 
+#include <atomic>
 #include <map>
 #include <memory>
 #include <optional>
@@ -45,6 +46,7 @@ public:
   /// Throws foreign_directory, service::already_running or storage::error.
   batch_file(const config::store& settings, const std::string& gateway, const std::vector<config::record_class>& classes);
 
+  /// From any thread.
   std::uint64_t epoch() const noexcept { return epoch_; }
   const std::string& set_aside() const noexcept { return set_aside_; }
   storage::environment& env() noexcept { return *env_; }
@@ -54,9 +56,9 @@ public:
   bool has_class(const std::string& record_class) const { return tables_.contains(record_class); }
   const std::map<std::string, std::uint64_t>& heads() const noexcept { return heads_; }
 
-  /// First batch that begins at or after seq; nullopt: none. A batch whose checksum is wrong comes back without payload
+  /// The batch that has seq, or the first one after it; nullopt: none. A batch whose checksum is wrong comes back without payload
   /// and with gap_reason GAP_REASON_DAMAGED.
-  std::optional<batch> read_at_or_after(const std::string& record_class, std::uint64_t seq);
+  std::optional<batch> read_from(const std::string& record_class, std::uint64_t seq);
 
   /// When the batch that begins at or after seq was stored, CLOCK_REALTIME nanoseconds.
   std::optional<std::int64_t> stored_at(const std::string& record_class, std::uint64_t seq);
@@ -74,6 +76,8 @@ public:
     void remove(const std::string& record_class, seq_range r);
     /// Changes nothing that counts: LMDB gives freed pages back only to the transactions after the next commit.
     void touch();
+    /// Nobody has a number of the new epoch; what is held keeps its numbers.
+    void renew_epoch();
     std::uint64_t used_bytes();
     void commit();
 
@@ -81,6 +85,7 @@ public:
     batch_file& file_;
     storage::txn txn_;
     std::map<std::string, std::uint64_t> heads_;
+    std::uint64_t epoch_;
     std::int64_t now_;
   };
 
@@ -98,7 +103,7 @@ private:
   storage::table delivery_ = 0;
   std::map<std::string, storage::table> tables_;
   std::map<std::string, std::uint64_t> heads_;
-  std::uint64_t epoch_ = 0;
+  std::atomic<std::uint64_t> epoch_{0};
   std::string set_aside_;
 };
 

@@ -13,7 +13,7 @@ dispatch_plan::dispatch_plan(std::vector<record_class> classes, unsigned backlog
     : share_(static_cast<double>(backlog_share_percent) / std::max(1.0, 100.0 - backlog_share_percent)) {
   std::stable_sort(classes.begin(), classes.end(), [](auto& a, auto& b) { return a.priority < b.priority; });
   for (auto& c : classes)
-    lanes_.push_back({.what = c});
+    lanes_.emplace_back(c);
 }
 
 dispatch_plan::lane* dispatch_plan::find(const std::string& record_class) {
@@ -25,113 +25,143 @@ const dispatch_plan::lane* dispatch_plan::find(const std::string& record_class) 
   return const_cast<dispatch_plan*>(this)->find(record_class);
 }
 
+void dispatch_plan::opened(const std::string& record_class, std::uint64_t head) {
+  if (auto* l = find(record_class))
+    l->opened(head);
+}
+
 void dispatch_plan::add_backlog(const std::string& record_class, seq_range r) {
   if (auto* l = find(record_class))
-    l->backlog.insert(r);
+    l->add_backlog(r);
 }
 
 void dispatch_plan::stored(const std::string& record_class, seq_range r) {
   if (auto* l = find(record_class))
-    (links_.empty() ? l->backlog : l->live).insert(r);
+    l->stored(r, any_ready());
+}
+
+// -- sessions -----------------------------------------------------------------------------------------------------------
+
+void dispatch_plan::reconcile(const std::map<std::string, std::vector<seq_range>>& present) {
+  for (auto& l : lanes_) {
+    const auto it = present.find(l.what.name);
+    if (!l.reconcile(it == present.end() ? std::vector<seq_range>{} : it->second))
+      foreign_ = true;
+  }
+  checked_ = false;
+  note_checks();
+}
+
+bool dispatch_plan::settled() const {
+  return checked_ && std::none_of(lanes_.begin(), lanes_.end(), [](auto& l) { return l.has_leases(); });
+}
+
+void dispatch_plan::note_checks() {
+  checked_ = checked_ || std::all_of(lanes_.begin(), lanes_.end(), [](auto& l) { return l.checked(); });
+}
+
+void dispatch_plan::renewed() {
+  while (any_ready())
+    link_down(links_.begin()->first);
 }
 
 void dispatch_plan::link_ready(const std::string& link, std::uint64_t window_bytes) {
   link_down(link);  // a new session has none of the old one's leases
   links_[link] = {.window = window_bytes};
+  for (auto& l : lanes_)
+    l.unpark();
 }
 
 void dispatch_plan::link_down(const std::string& link) {
   links_.erase(link);
   for (auto& l : lanes_) {
-    std::erase_if(l.leases, [&](auto& entry) {
-      if (entry.second.link != link)
-        return false;
-      l.backlog.insert({entry.first, entry.second.last});
-      return true;
-    });
-    if (!links_.empty())
-      continue;
-    for (auto& r : l.live.ranges())
-      l.backlog.insert(r);
-    l.live.clear();
+    l.link_down(link);
+    if (links_.empty())
+      l.no_links();
   }
+  foreign_ = foreign_ && any_ready();
+  note_checks();
 }
 
-std::optional<dispatch_plan::order> dispatch_plan::next() const {
+// -- what goes next -----------------------------------------------------------------------------------------------------
+
+const dispatch_plan::lane* dispatch_plan::first_with(kind how) const {
+  auto it = std::find_if(lanes_.begin(), lanes_.end(), [&](auto& l) { return l.front(how).has_value(); });
+  return it == lanes_.end() ? nullptr : &*it;
+}
+
+std::optional<dispatch_plan::order> dispatch_plan::next(bool checks_only) const {
   auto link = std::find_if(links_.begin(), links_.end(), [](auto& l) { return l.second.room(); });
   if (link == links_.end())
     return std::nullopt;
-  const lane* live = nullptr;
-  const lane* backlog = nullptr;
-  for (auto& l : lanes_) {
-    if (live == nullptr && !l.live.empty())
-      live = &l;
-    if (backlog == nullptr && !l.backlog.empty())
-      backlog = &l;
-  }
+  const auto from = [&](const lane* l, kind how) {
+    return l == nullptr ? std::nullopt : std::optional(order{link->first, l->what.name, *l->front(how), how});
+  };
+  if (auto* claimed = first_with(kind::check))
+    return from(claimed, kind::check);
+  if (checks_only || !checked_)  // until the last answer: what goes now may have to go under another epoch
+    return std::nullopt;
+  if (auto* lost = first_with(kind::gap))
+    return from(lost, kind::gap);
+  const auto* live = first_with(kind::live);
+  const auto* backlog = first_with(kind::backlog);
   // A more urgent class's backlog goes before a lesser one's live records.
   const bool backlog_turn = backlog != nullptr && link->second.backlog_room()
                             && (live == nullptr || backlog_credit_ > 0 || backlog->what.priority < live->what.priority);
-  if (backlog_turn)
-    return order{link->first, backlog->what.name, *backlog->backlog.front(), true};
-  if (live != nullptr)
-    return order{link->first, live->what.name, *live->live.front(), false};
-  return std::nullopt;
+  return backlog_turn ? from(backlog, kind::backlog) : from(live, kind::live);
 }
 
 void dispatch_plan::leased(const order& o, seq_range batch, std::uint64_t bytes, clock::time_point now) {
-  auto* l = find(o.record_class);
-  auto& todo = o.historical ? l->backlog : l->live;
-  todo.erase(batch);
   auto& link = links_[o.link];
-  l->leases[batch.first] = {o.link, batch.last, bytes, o.historical, link.pace.leased(bytes, now)};
+  find(o.record_class)->leased(batch, {o.link, batch.last, bytes, o.how, link.pace.leased(bytes, now)});
   link.in_flight += bytes;
-  link.backlog_in_flight += o.historical ? bytes : 0;
+  const bool historical = o.how == kind::backlog;
+  link.backlog_in_flight += historical ? bytes : 0;
   const auto weight = static_cast<double>(bytes);
-  const bool contested = std::any_of(lanes_.begin(), lanes_.end(), [](auto& x) { return !x.backlog.empty(); });
-  if (o.historical)
+  if (historical)
     backlog_credit_ = std::max(backlog_credit_ - weight, -max_credit);
-  else if (contested)
+  else if (first_with(kind::backlog) != nullptr)  // contested
     backlog_credit_ = std::min(backlog_credit_ + weight * share_, max_credit);
 }
 
-void dispatch_plan::gone(const std::string& record_class, seq_range r) {
-  if (auto* l = find(record_class)) {
-    l->live.erase(r);
-    l->backlog.erase(r);
-  }
+void dispatch_plan::completed(const delivery_lane::lease& l, clock::time_point now) {
+  auto link = links_.find(l.link);
+  if (link == links_.end())
+    return;
+  link->second.in_flight -= l.bytes;
+  link->second.backlog_in_flight -= l.how == kind::backlog ? l.bytes : 0;
+  link->second.pace.acknowledged(l.mark, now);
 }
 
 void dispatch_plan::delivered(const std::string& record_class, seq_range r, clock::time_point now) {
+  if (auto* l = find(record_class))
+    for (auto& complete : l->delivered(r))
+      completed(complete, now);
+  note_checks();
+}
+
+void dispatch_plan::rejected(const std::string& record_class, std::uint64_t first, rejection why, clock::time_point now) {
   auto* l = find(record_class);
-  if (l == nullptr)
+  const auto lease = l != nullptr ? l->rejected(first, why == rejection::oversize) : std::nullopt;
+  if (!lease)
     return;
-  l->live.erase(r);
-  l->backlog.erase(r);
-  for (auto it = l->leases.lower_bound(r.first); it != l->leases.end() && it->second.last <= r.last;) {
-    auto& lease = it->second;
-    if (auto link = links_.find(lease.link); link != links_.end()) {
-      link->second.in_flight -= lease.bytes;
-      link->second.backlog_in_flight -= lease.historical ? lease.bytes : 0;
-      link->second.pace.acknowledged(lease.mark, now);
-    }
-    it = l->leases.erase(it);
-  }
+  completed(*lease, now);
+  foreign_ = foreign_ || why == rejection::conflict;
+  note_checks();
 }
 
-std::uint64_t dispatch_plan::backlog_records() const {
+// -- figures ------------------------------------------------------------------------------------------------------------
+
+std::uint64_t dispatch_plan::sum(std::uint64_t (delivery_lane::*of)() const noexcept) const {
   std::uint64_t n = 0;
   for (auto& l : lanes_)
-    n += l.backlog.count();
+    n += (l.*of)();
   return n;
 }
 
-std::uint64_t dispatch_plan::live_records() const {
-  std::uint64_t n = 0;
-  for (auto& l : lanes_)
-    n += l.live.count();
-  return n;
-}
+std::uint64_t dispatch_plan::backlog_records() const { return sum(&delivery_lane::backlog_records); }
+std::uint64_t dispatch_plan::live_records() const { return sum(&delivery_lane::live_records); }
+std::uint64_t dispatch_plan::parked_records() const { return sum(&delivery_lane::parked_records); }
 
 std::uint64_t dispatch_plan::in_flight_bytes() const {
   std::uint64_t n = 0;
@@ -142,15 +172,7 @@ std::uint64_t dispatch_plan::in_flight_bytes() const {
 
 std::optional<std::uint64_t> dispatch_plan::oldest(const std::string& record_class) const {
   auto* l = find(record_class);
-  if (l == nullptr)
-    return std::nullopt;
-  std::optional<std::uint64_t> first;
-  for (auto* set : {&l->live, &l->backlog})
-    if (auto r = set->front(); r && (!first || r->first < *first))
-      first = r->first;
-  if (!l->leases.empty() && (!first || l->leases.begin()->first < *first))
-    first = l->leases.begin()->first;
-  return first;
+  return l == nullptr ? std::nullopt : l->oldest();
 }
 
 } // namespace holdfast::store

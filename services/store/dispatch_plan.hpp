@@ -1,7 +1,6 @@
 #pragma once
 
-#include "common/core/range_set.hpp"
-#include "services/store/link_pace.hpp"
+#include "services/store/delivery_lane.hpp"
 
 #include <cstdint>
 #include <map>
@@ -12,11 +11,13 @@
 namespace holdfast::store {
 
 /// Which batch goes to which link next, for one destination (design contracts 4, 6 and 7). Pure: it knows seq numbers and
-/// bytes, never payloads; time is passed in. Classes go by priority; live records go before the backlog, which keeps its
-/// share, but never fills a link so far ahead that live records wait behind it (link_pace).
+/// bytes, never payloads; time is passed in. What the destination claims to have is compared first; then classes go by
+/// priority, live records before the backlog, which keeps its share, but never fills a link so far ahead that live records
+/// wait behind it (link_pace).
 class dispatch_plan {
 public:
   using clock = link_pace::clock;
+  using kind = delivery_lane::kind;
 
   struct record_class {
     std::string name;
@@ -25,10 +26,21 @@ public:
 
   dispatch_plan(std::vector<record_class> classes, unsigned backlog_share_percent);
 
+  /// The class's highest number; what is not added as backlog was confirmed.
+  void opened(const std::string& record_class, std::uint64_t head);
   /// Stored earlier and not delivered.
   void add_backlog(const std::string& record_class, seq_range r);
   /// Just stored: live while a link is ready, backlog otherwise.
   void stored(const std::string& record_class, seq_range r);
+
+  /// A session says what the destination has; classes it does not name: nothing. After link_ready().
+  void reconcile(const std::map<std::string, std::vector<seq_range>>& present);
+  /// The destination has numbers that this store cannot have given it: only what it claims is compared until the store has
+  /// a new epoch (renewed()) or no session stands any more.
+  bool foreign() const noexcept { return foreign_; }
+  /// Nothing is on its way, and nothing is left to compare.
+  bool settled() const;
+  void renewed();
 
   void link_ready(const std::string& link, std::uint64_t window_bytes);
   /// Every lease of the link returns to the backlog at once.
@@ -41,36 +53,31 @@ public:
     std::string link;
     std::string record_class;
     seq_range todo;           ///< from there on this much is to be sent
-    bool historical = false;
+    kind how = kind::live;
   };
-  std::optional<order> next() const;
+  /// `checks_only`: nothing but comparisons.
+  std::optional<order> next(bool checks_only = false) const;
   /// The order was carried out with this batch.
   void leased(const order& o, seq_range batch, std::uint64_t bytes, clock::time_point now);
-  /// These records do not exist any more.
-  void gone(const std::string& record_class, seq_range r);
 
   /// The destination has r, whoever brought it.
   void delivered(const std::string& record_class, seq_range r, clock::time_point now);
 
+  enum class rejection { conflict, missing, oversize };
+  void rejected(const std::string& record_class, std::uint64_t first, rejection why, clock::time_point now);
+
   std::uint64_t backlog_records() const;
   std::uint64_t live_records() const;
   std::uint64_t in_flight_bytes() const;
-  /// Lowest number not delivered and not leased.
+  /// Records in batches that the destination does not take; offered again to its next session.
+  std::uint64_t parked_records() const;
+  /// Lowest number that is not confirmed.
   std::optional<std::uint64_t> oldest(const std::string& record_class) const;
 
 private:
-  struct lease {
-    std::string link;
-    std::uint64_t last = 0;
-    std::uint64_t bytes = 0;
-    bool historical = false;
-    link_pace::mark mark;
-  };
-  struct lane {
+  struct lane : delivery_lane {
+    explicit lane(record_class c) : what(std::move(c)) {}
     record_class what;
-    range_set live;
-    range_set backlog;
-    std::map<std::uint64_t, lease> leases;  // by first seq
   };
   struct link_state {
     std::uint64_t window = 0;
@@ -83,11 +90,17 @@ private:
 
   lane* find(const std::string& record_class);
   const lane* find(const std::string& record_class) const;
+  const lane* first_with(kind how) const;
+  std::uint64_t sum(std::uint64_t (delivery_lane::*of)() const noexcept) const;
+  void note_checks();
+  void completed(const delivery_lane::lease& l, clock::time_point now);
 
   std::vector<lane> lanes_;  // by priority
   std::map<std::string, link_state> links_;
   double share_;             // backlog bytes per live byte
   double backlog_credit_ = 0;
+  bool foreign_ = false;
+  bool checked_ = true;      // kept, because next() is called for every batch
 };
 
 } // namespace holdfast::store

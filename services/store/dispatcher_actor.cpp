@@ -1,76 +1,19 @@
 // DISPATCHER: leases stored batches to links and takes their acknowledgements. It reads the file, never writes it.
+// Here: its life, and what WRITER and the links say.
 
-#include "services/store/store.hpp"
+#include "services/store/dispatcher_state.hpp"
 
 #include "common/actor/guard.hpp"
-#include "common/core/time.hpp"
-#include "common/storage/stored_batch.hpp"
 #include "common/telemetry/log.hpp"
-#include "holdfast/v1/dispatch.pb.h"
-#include "services/store/dispatch_plan.hpp"
-#include "services/store/live_cache.hpp"
 
 #include <fmt/format.h>
 
 namespace holdfast::store {
 
 namespace {
-
 using namespace std::chrono_literals;
-
-// Batches read from disk in one turn; then other messages get theirs.
-constexpr int reads_per_turn = 32;
-// Read back from the map between two looks; above it the process lets go of the mapped pages (the kernel keeps them).
-constexpr std::uint64_t map_release = 16 << 20;
 constexpr auto beat_period = 500ms;
-
-struct attached_link {
-  std::string peer;
-  std::string destination;
-  std::uint64_t session = 0;
-};
-
-struct dispatcher_state {
-  static inline const char* name = "DISPATCHER";
-
-  caf::stateful_actor<dispatcher_state>* self = nullptr;
-  std::shared_ptr<context> ctx;
-  std::shared_ptr<pulse::loop> beat;
-  std::map<std::string, dispatch_plan> plans;   // by destination
-  std::map<std::string, attached_link> links;   // by link
-  std::unique_ptr<live_cache> cache;
-  bool informed = false;      // WRITER has told what is undelivered
-  bool pump_scheduled = false;
-  std::uint64_t resident = 0; // bytes read through the map since it was last released
-  metrics::value* dispatched = nullptr;
-  metrics::value* reread = nullptr;
-  metrics::value* damaged = nullptr;
-
-  void open();
-  void on_undelivered(const undelivered& u);
-  void on_stored(const stored& s);
-  void on_link(const from_link& m);
-  void on_hello(const std::string& peer, const v1::LinkHello& h);
-  void on_ready(const std::string& peer, const v1::LinkReady& r);
-  void on_delivered(const std::string& peer, const v1::Delivered& d);
-  void on_down(const v1::LinkDown& d);
-  void take_confirmed(const std::string& destination, const v1::ClassRanges& c);
-  void pump();
-  bool carry_out(dispatch_plan& plan, const dispatch_plan::order& o, int& reads);
-  void send_batch(const attached_link& link, const batch& b, bool historical);
-  void refuse(const std::string& peer, std::uint64_t session, v1::LinkRefusal::Reason why, const std::string& detail);
-  void figures();
-  void send(const std::string& peer, const v1::RouteMessage& m, std::vector<blob> more = {}) {
-    std::vector<blob> parts{blob(m.SerializeAsString())};
-    for (auto& part : more)
-      parts.push_back(std::move(part));
-    ctx->rt.bus().send(ctx->dispatch, {peer, std::move(parts)});
-  }
-  attached_link* find(const std::string& name, std::uint64_t session) {
-    auto it = links.find(name);
-    return it != links.end() && it->second.session == session ? &it->second : nullptr;
-  }
-};
+} // namespace
 
 void dispatcher_state::open() {
   auto& c = ctx->rt.config();
@@ -85,11 +28,17 @@ void dispatcher_state::open() {
   auto& m = ctx->rt.metrics();
   dispatched = &m.counter("holdfast_store_dispatched_total", "Batches handed to links, repeats included");
   reread = &m.counter("holdfast_store_reread_total", "Batches read back from disk for dispatch");
+  checked = &m.counter("holdfast_store_checked_total", "Batches compared because a destination said it had them already");
   damaged = &m.counter("holdfast_store_damaged_total", "Batches whose checksum failed");
 }
 
+// -- from WRITER --------------------------------------------------------------------------------------------------------
+
 void dispatcher_state::on_undelivered(const undelivered& u) {
   informed = true;
+  for (auto& [name, plan] : plans)
+    for (auto& [record_class, last] : u.heads)
+      plan.opened(record_class, last);
   for (auto& e : u.entries)
     if (auto plan = plans.find(e.destination); plan != plans.end())
       for (auto& r : e.ranges)
@@ -108,24 +57,46 @@ void dispatcher_state::on_stored(const stored& s) {
   pump();
 }
 
+// Every session was opened under the old epoch: the uplinks say hello again and open new ones.
+void dispatcher_state::on_renewed() {
+  renewing = false;
+  for (auto& [name, plan] : plans)
+    plan.renewed();
+  for (auto& [name, link] : std::exchange(links, {}))
+    refuse(link.peer, link.session, v1::LinkRefusal::REASON_OTHER_EPOCH, name);
+}
+
+// -- from links ---------------------------------------------------------------------------------------------------------
+
 void dispatcher_state::on_link(const from_link& m) {
   beat->beat();
+  if (!informed)
+    return;  // they say it again
   switch (m.message->message_case()) {
     case v1::LinkMessage::kHello: return on_hello(m.peer, m.message->hello());
     case v1::LinkMessage::kReady: return on_ready(m.peer, m.message->ready());
     case v1::LinkMessage::kDelivered: return on_delivered(m.peer, m.message->delivered());
     case v1::LinkMessage::kDown: return on_down(m.message->down());
+    case v1::LinkMessage::kRejected: return on_rejected(m.peer, m.message->rejected());
     case v1::LinkMessage::MESSAGE_NOT_SET: return;
   }
 }
 
-void dispatcher_state::refuse(const std::string& peer, std::uint64_t session, v1::LinkRefusal::Reason why,
-                              const std::string& detail) {
-  v1::RouteMessage m;
-  m.mutable_refusal()->set_session(session);
-  m.mutable_refusal()->set_reason(why);
-  m.mutable_refusal()->set_detail(detail);
-  send(peer, m);
+attached_link* dispatcher_state::find(const std::string& link, std::uint64_t session) {
+  auto it = links.find(link);
+  return it != links.end() && it->second.session == session ? &it->second : nullptr;
+}
+
+attached_link* dispatcher_state::current(const std::string& peer, const std::string& link, std::uint64_t session,
+                                         std::uint64_t epoch) {
+  auto* found = find(link, session);
+  if (found == nullptr)
+    refuse(peer, session, v1::LinkRefusal::REASON_UNKNOWN_SESSION, link);
+  else if (epoch != ctx->file->epoch())
+    refuse(peer, session, v1::LinkRefusal::REASON_OTHER_EPOCH, link);
+  else
+    return found;
+  return nullptr;
 }
 
 void dispatcher_state::on_hello(const std::string& peer, const v1::LinkHello& h) {
@@ -143,40 +114,51 @@ void dispatcher_state::on_hello(const std::string& peer, const v1::LinkHello& h)
 }
 
 void dispatcher_state::on_ready(const std::string& peer, const v1::LinkReady& r) {
-  auto* link = find(r.link(), r.session());
+  const auto* link = current(peer, r.link(), r.session(), r.epoch());
   if (link == nullptr)
-    return refuse(peer, r.session(), v1::LinkRefusal::REASON_UNKNOWN_SESSION, r.link());
-  if (r.epoch() != ctx->file->epoch())
-    return refuse(peer, r.session(), v1::LinkRefusal::REASON_OTHER_EPOCH, r.link());
+    return;
+  std::map<std::string, std::vector<seq_range>> present;
   for (auto& c : r.present())
-    take_confirmed(link->destination, c);
-  plans.at(link->destination).link_ready(r.link(), r.window_bytes());
+    for (auto& range : c.ranges())
+      if (range.first() > 0 && range.last() >= range.first())
+        present[c.record_class()].push_back({range.first(), range.last()});
+  auto& plan = plans.at(link->destination);
+  plan.link_ready(r.link(), r.window_bytes());
+  plan.reconcile(present);
   ctx->rt.set_state("link:" + r.link(), "active", fmt::format("window {} bytes", r.window_bytes()));
   pump();
 }
 
-void dispatcher_state::take_confirmed(const std::string& destination, const v1::ClassRanges& c) {
-  confirmed out{destination, c.record_class(), {}};
-  if (!ctx->file->has_class(c.record_class()))
+void dispatcher_state::take_confirmed(const std::string& destination, const std::string& record_class, seq_range r) {
+  if (!ctx->file->has_class(record_class) || r.first == 0 || r.last < r.first)
     return;
-  for (auto& r : c.ranges()) {
-    if (r.first() == 0 || r.last() < r.first())
-      continue;
-    plans.at(destination).delivered(c.record_class(), {r.first(), r.last()}, dispatch_plan::clock::now());
-    out.ranges.push_back({r.first(), r.last()});
-  }
-  if (!out.ranges.empty())
-    ctx->writer.send(std::move(out));
+  plans.at(destination).delivered(record_class, r, dispatch_plan::clock::now());
+  ctx->writer.send(confirmed{destination, record_class, {r}});
 }
 
 void dispatcher_state::on_delivered(const std::string& peer, const v1::Delivered& d) {
-  auto* link = find(d.link(), d.session());
+  const auto* link = current(peer, d.link(), d.session(), d.epoch());
   if (link == nullptr)
-    return refuse(peer, d.session(), v1::LinkRefusal::REASON_UNKNOWN_SESSION, d.link());
-  if (d.epoch() != ctx->file->epoch())
-    return refuse(peer, d.session(), v1::LinkRefusal::REASON_OTHER_EPOCH, d.link());
+    return;
   for (auto& c : d.delivered())
-    take_confirmed(link->destination, c);
+    for (auto& r : c.ranges())
+      take_confirmed(link->destination, c.record_class(), {r.first(), r.last()});
+  pump();
+}
+
+void dispatcher_state::on_rejected(const std::string& peer, const v1::Rejected& r) {
+  const auto* link = current(peer, r.link(), r.session(), r.epoch());
+  if (link == nullptr)
+    return;
+  using why = dispatch_plan::rejection;
+  const auto reason = r.reason() == v1::Rejected::REASON_CONFLICT ? why::conflict
+                      : r.reason() == v1::Rejected::REASON_MISSING ? why::missing : why::oversize;
+  if (reason != why::missing)
+    log::error("batch rejected destination={} class={} first_seq={} records={} cause=\"{}\"", link->destination,
+               r.record_class(), r.first_seq(), r.record_count(), r.detail());
+  plans.at(link->destination).rejected(r.record_class(), r.first_seq(), reason, dispatch_plan::clock::now());
+  if (reason == why::oversize)
+    ctx->rt.alarm("rejected:" + link->destination, true, r.detail());
   pump();
 }
 
@@ -189,88 +171,18 @@ void dispatcher_state::on_down(const v1::LinkDown& d) {
   pump();
 }
 
-void dispatcher_state::pump() {
-  int reads = 0;
-  for (auto& [name, plan] : plans) {
-    while (auto o = plan.next()) {
-      if (!carry_out(plan, *o, reads))
-        break;
-    }
-  }
-  if (reads >= reads_per_turn && !pump_scheduled) {
-    pump_scheduled = true;
-    self->send(self, pump_due{});
-  }
-}
-
-// False: this turn has read enough.
-bool dispatcher_state::carry_out(dispatch_plan& plan, const dispatch_plan::order& o, int& reads) {
-  const auto from = o.todo.first;
-  auto found = cache->find(o.record_class, from);
-  if (!found) {
-    if (reads >= reads_per_turn)
-      return false;
-    ++reads;
-    reread->add();
-    found = ctx->file->read_at_or_after(o.record_class, from);
-    resident += found ? found->payload.size() : 0;
-  }
-  if (!found) {
-    plan.gone(o.record_class, {from, UINT64_MAX - 1});
-    return true;
-  }
-  if (found->seqs.first != from) {
-    plan.gone(o.record_class, {from, found->seqs.first - 1});
-    return true;
-  }
-  if (found->gap_reason != 0) {
-    // Where even the header is unreadable its extent is a guess: never more than what is still to be sent.
-    found->seqs.last = std::min(found->seqs.last, o.todo.last);
-    damaged->add();
-    log::error("damaged batch class={} first_seq={} last_seq={}", o.record_class, found->seqs.first, found->seqs.last);
-  }
-  plan.leased(o, found->seqs, found->payload.size() + storage::stored_batch::header_bytes,
-              dispatch_plan::clock::now());
-  send_batch(links.at(o.link), *found, o.historical);
-  return true;
-}
-
-void dispatcher_state::send_batch(const attached_link& link, const batch& b, bool historical) {
+void dispatcher_state::refuse(const std::string& peer, std::uint64_t session, v1::LinkRefusal::Reason why,
+                              const std::string& detail) {
   v1::RouteMessage m;
-  auto& d = *m.mutable_dispatch();
-  d.set_session(link.session);
-  d.set_record_class(b.record_class);
-  d.set_first_seq(b.seqs.first);
-  d.set_record_count(static_cast<std::uint32_t>(b.seqs.count()));
-  d.set_crc32c(b.crc);
-  d.set_historical(historical);
-  d.set_gap_reason(b.gap_reason);
-  send(link.peer, m, {b.payload});
-  dispatched->add();
+  m.mutable_refusal()->set_session(session);
+  m.mutable_refusal()->set_reason(why);
+  m.mutable_refusal()->set_detail(detail);
+  send(peer, m);
 }
 
-void dispatcher_state::figures() {
-  beat->beat();
-  if (std::exchange(resident, 0) > map_release)
-    ctx->file->env().release_resident();
-  auto& m = ctx->rt.metrics();
-  for (auto& [name, plan] : plans) {
-    const metrics::labels tags{{"destination", name}};
-    const auto set = [&](const char* metric, const char* help, std::uint64_t n) {
-      m.gauge(metric, help, tags).set(static_cast<double>(n));
-    };
-    set("holdfast_store_backlog_records", "Records waiting as backlog", plan.backlog_records());
-    set("holdfast_store_live_records", "Live records waiting for a link", plan.live_records());
-    set("holdfast_store_in_flight_bytes", "Bytes leased to links", plan.in_flight_bytes());
-    std::int64_t oldest = 0;
-    for (auto& c : ctx->rt.config().classes)
-      if (auto seq = plan.oldest(c.name))
-        if (auto stored_at = ctx->file->stored_at(c.name, *seq); stored_at && (oldest == 0 || *stored_at < oldest))
-          oldest = *stored_at;
-    m.gauge("holdfast_store_oldest_unsent_seconds", "Age of the oldest record not yet confirmed", tags)
-      .set(oldest == 0 ? 0.0 : static_cast<double>(unix_nanos() - oldest) / 1e9);
-  }
-}
+// -- life ---------------------------------------------------------------------------------------------------------------
+
+namespace {
 
 caf::behavior dispatcher(caf::stateful_actor<dispatcher_state>* self, std::shared_ptr<context> ctx) {
   actor::guard(self, "DISPATCHER");
@@ -285,6 +197,7 @@ caf::behavior dispatcher(caf::stateful_actor<dispatcher_state>* self, std::share
     [self](const stored& s) { self->state.on_stored(s); },
     [self](const from_link& m) { self->state.on_link(m); },
     [self](const undelivered& u) { self->state.on_undelivered(u); },
+    [self](const renewed&) { self->state.on_renewed(); },
     [self](const pump_due&) {
       self->state.pump_scheduled = false;
       self->state.pump();

@@ -3,6 +3,7 @@
 // The store: holds every record until its destinations have it. Read this first, then
 //   producer_table.hpp   which batch of which producer may be stored next       (core)
 //   delivery_state.hpp   what each destination has, and so what can go           (core)
+//   delivery_lane.hpp    what one destination lacks of one class                 (core)
 //   dispatch_plan.hpp    which batch goes to which link next                     (core)
 //   batch_file.hpp       the LMDB file
 //   writer_actor.cpp     WRITER: offers in, one commit for all that wait, acknowledgements out
@@ -17,6 +18,7 @@
 #include <caf/all.hpp>
 
 #include <atomic>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -43,6 +45,8 @@ struct offer {
 struct confirmed { std::string destination, record_class; std::vector<seq_range> ranges; };
 /// DISPATCHER (the sender) is there and needs to know what is undelivered.
 struct subscribe {};
+/// A destination has numbers that this store did not give it: begin a new epoch.
+struct renew { std::string why; };
 struct commit_due {};
 struct housekeeping_due {};
 
@@ -52,7 +56,10 @@ struct housekeeping_due {};
 struct undelivered {
   struct entry { std::string destination, record_class; std::vector<seq_range> ranges; };
   std::vector<entry> entries;
+  std::map<std::string, std::uint64_t> heads;  // by class
 };
+/// The store has a new epoch.
+struct renewed {};
 /// On disk now.
 struct stored { std::vector<batch> batches; };
 /// From the bus: a LinkMessage, parsed there.
@@ -82,6 +89,8 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(holdfast::store::hello)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(holdfast::store::offer)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(holdfast::store::confirmed)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(holdfast::store::subscribe)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(holdfast::store::renew)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(holdfast::store::renewed)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(holdfast::store::commit_due)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(holdfast::store::housekeeping_due)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(holdfast::store::undelivered)

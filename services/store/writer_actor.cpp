@@ -43,6 +43,7 @@ void writer_state::open() {
   failed_commits = &m.counter("holdfast_store_failed_commits_total", "Commits that failed; producers send again");
   refused = &m.counter("holdfast_store_refused_total", "Offers refused");
   duplicates = &m.counter("holdfast_store_duplicates_total", "Offers that were stored already");
+  epochs = &m.counter("holdfast_store_epochs_total", "New epochs because a destination had numbers this store never gave it");
   used = &m.gauge("holdfast_store_used_bytes", "Space taken by batches in the store's file");
   m.gauge("holdfast_store_quota_bytes", "Space batches may take").set(static_cast<double>(settings().quota.count));
   m.gauge("holdfast_store_durability_window_seconds", "Acknowledged data a power cut may cost").set(0);
@@ -137,7 +138,26 @@ void writer_state::on_subscribe(const caf::actor& who) {
   for (auto& d : ctx->rt.config().destinations)
     for (auto& [name, head] : ctx->file->heads())
       u.entries.push_back({d.name, name, delivery.missing(d.name, name, head)});
+  u.heads = ctx->file->heads();
   self->send(listener, std::move(u));
+}
+
+// From here on the numbers are this store's own again: under the new epoch nobody has any.
+void writer_state::on_renew(const renew& r) {
+  commit();
+  try {
+    batch_file::update u(*ctx->file);
+    u.renew_epoch();
+    u.commit();
+  } catch (const storage::error& e) {
+    log::error("failed to begin a new epoch: {}", e.what());
+    self->delayed_send(self, beat_period, r);
+    return;
+  }
+  epochs->add();
+  log::warn("new epoch={:016x} cause=\"{}\"", ctx->file->epoch(), r.why);
+  ctx->rt.set_state("store", "open", fmt::format("epoch {:016x}", ctx->file->epoch()));
+  self->send(listener, renewed{});
 }
 
 void writer_state::on_housekeeping() {
@@ -176,6 +196,7 @@ caf::behavior writer(caf::stateful_actor<writer_state>* self, std::shared_ptr<co
       self->state.commit_scheduled = false;
       self->state.commit();
     },
+    [self](const renew& r) { self->state.on_renew(r); },
     [self](const subscribe&) { self->state.on_subscribe(caf::actor_cast<caf::actor>(self->current_sender())); },
     [self](const housekeeping_due&) { self->state.on_housekeeping(); },
     [self](caf::tick_atom) {

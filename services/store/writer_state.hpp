@@ -31,6 +31,7 @@ struct writer_state {
   metrics::value* commits = nullptr;
   metrics::value* commit_seconds = nullptr;
   metrics::value* failed_commits = nullptr;
+  metrics::value* epochs = nullptr;
   metrics::value* used = nullptr;
   metrics::value* refused = nullptr;
   metrics::value* duplicates = nullptr;
@@ -43,6 +44,7 @@ struct writer_state {
   void on_offer(const offer& o);
   void on_confirmed(const confirmed& c);
   void on_subscribe(const caf::actor& who);
+  void on_renew(const renew& r);
   void on_housekeeping();
   void schedule_commit(std::chrono::milliseconds delay);
   void commit();

@@ -78,7 +78,7 @@ void session_state::on_welcome(const v1::LinkWelcome& w) {
   gateway = w.gateway();
   epoch = w.epoch();
   if (established && same)
-    return ready(nullptr);  // the store came back; our session outlived it
+    return ready();  // the store came back; our session outlived it
   if (!line)
     connect();
 }
@@ -90,23 +90,37 @@ void session_state::on_refusal(const v1::LinkRefusal& r) {
     say_hello();
 }
 
-void session_state::ready(const v1::WireWelcome* w) {
+void session_state::ready() {
   v1::LinkMessage m;
   auto& r = *m.mutable_ready();
   r.set_link(link().name);
   r.set_session(id);
   r.set_epoch(epoch);
   r.set_window_bytes(link().window.count);
-  if (w != nullptr)
-    *r.mutable_present() = w->present();
+  for (auto& [record_class, ranges] : present) {
+    auto& c = *r.add_present();
+    c.set_record_class(record_class);
+    for (auto& range : ranges.ranges()) {
+      auto& out = *c.add_ranges();
+      out.set_first(range.first);
+      out.set_last(range.last);
+    }
+  }
   to_store(m);
 }
 
 void session_state::on_dispatch(const v1::Dispatch& d, const blob& payload) {
   if (!established)
     return;  // its lease went back with LinkDown
-  if (payload.size() > max_frame)
-    return drop(fmt::format("batch of {} bytes; {} takes at most {}", payload.size(), peer, max_frame));
+  if (payload.size() > max_frame) {
+    v1::Rejected r;
+    r.set_record_class(d.record_class());
+    r.set_first_seq(d.first_seq());
+    r.set_record_count(d.record_count());
+    r.set_reason(v1::Rejected::REASON_OVERSIZE);
+    r.set_detail(fmt::format("batch of {} bytes; {} takes at most {}", payload.size(), peer, max_frame));
+    return on_rejected(std::move(r));
+  }
   v1::WireMessage m;
   auto& data = *m.mutable_data();
   data.set_record_class(d.record_class());
@@ -115,6 +129,7 @@ void session_state::on_dispatch(const v1::Dispatch& d, const blob& payload) {
   data.set_crc32c(d.crc32c());
   data.set_historical(d.historical());
   data.set_gap_reason(d.gap_reason());
+  data.set_check_only(d.check_only());
   line->send(m, payload);
   if (outstanding == 0)
     progress = clock::now();
@@ -123,10 +138,22 @@ void session_state::on_dispatch(const v1::Dispatch& d, const blob& payload) {
   sent_bytes->add(static_cast<double>(payload.size()));
 }
 
+// So that a store whose dispatcher failed meanwhile says that it does not know this session.
+void session_state::ask_store() {
+  if (!established || !welcomed)
+    return;
+  v1::LinkMessage m;
+  m.mutable_delivered()->set_link(link().name);
+  m.mutable_delivered()->set_session(id);
+  m.mutable_delivered()->set_epoch(epoch);
+  to_store(m);
+}
+
 // -- life --------------------------------------------------------------------------------------------------------------
 
 void session_state::on_tick() {
   beat->beat();
+  ask_store();
   const auto now = clock::now();
   if (!established) {
     if (line && !peer.empty() && now - opened_at > link().connect_timeout)

@@ -64,6 +64,10 @@ void session_state::on_peer(const from_peer& p) {
     return on_peer_welcome(m.welcome());
   if (m.has_ack())
     return on_ack(m.ack());
+  if (m.has_rejected()) {
+    acknowledged(m.rejected().record_count());
+    return on_rejected(m.rejected());
+  }
   if (m.has_pong()) {
     life->pong(m.pong().id(), clock::now());
     return round_trip->set(life->round_trip().count());
@@ -79,8 +83,13 @@ void session_state::on_peer_welcome(const v1::WireWelcome& w) {
   retry->established(clock::now());
   sessions->add();
   up->set(1);
+  present.clear();
+  for (auto& c : w.present())
+    for (auto& r : c.ranges())
+      if (r.first() <= r.last())
+        present[c.record_class()].insert({r.first(), r.last()});
   state("connected", fmt::format("{} ({})", peer, w.collector()));
-  ready(&w);
+  ready();
 }
 
 void session_state::on_ack(const v1::WireAck& a) {
@@ -91,12 +100,30 @@ void session_state::on_ack(const v1::WireAck& a) {
   d.set_epoch(epoch);
   *d.mutable_delivered() = a.stored();
   std::uint64_t records = 0;
-  for (auto& c : a.stored())
-    for (auto& r : c.ranges())
+  for (auto& c : a.stored()) {
+    for (auto& r : c.ranges()) {
+      if (r.first() > r.last())
+        continue;
       records += r.last() - r.first() + 1;
+      present[c.record_class()].insert({r.first(), r.last()});
+    }
+  }
   acked_records->add(static_cast<double>(records));
+  acknowledged(records);
+  to_store(m);
+}
+
+void session_state::acknowledged(std::uint64_t records) {
   outstanding -= std::min(outstanding, records);
   progress = clock::now();
+}
+
+void session_state::on_rejected(v1::Rejected r) {
+  r.set_link(link().name);
+  r.set_session(id);
+  r.set_epoch(epoch);
+  v1::LinkMessage m;
+  *m.mutable_rejected() = std::move(r);
   to_store(m);
 }
 

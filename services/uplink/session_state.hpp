@@ -8,10 +8,12 @@
 #include "services/uplink/reconnect.hpp"
 #include "services/uplink/uplink.hpp"
 
+#include "common/core/range_set.hpp"
 #include "common/core/time.hpp"
 #include "holdfast/v1/dispatch.pb.h"
 #include "holdfast/v1/wire.pb.h"
 
+#include <map>
 #include <random>
 
 namespace boost::asio::ssl {
@@ -44,6 +46,7 @@ struct session_state {
   heartbeat::clock::time_point opened_at{};
   bool established = false;            // the destination has welcomed us
   std::uint64_t max_frame = 0;
+  std::map<std::string, range_set> present;  // what the destination has, by class: from its welcome and its acknowledgements
   std::uint64_t outstanding = 0;       // records sent in this session and not acknowledged
   heartbeat::clock::time_point progress{};        // when an acknowledgement came, or the first record went after none were out
 
@@ -73,12 +76,15 @@ struct session_state {
   void on_welcome(const v1::LinkWelcome& w);
   void on_dispatch(const v1::Dispatch& d, const blob& payload);
   void on_refusal(const v1::LinkRefusal& r);
-  void ready(const v1::WireWelcome* w);
+  void ready();
+  void ask_store();
   void connect();
   void on_opened(const opened& o);
   void on_peer(const from_peer& p);
   void on_peer_welcome(const v1::WireWelcome& w);
   void on_ack(const v1::WireAck& a);
+  void on_rejected(v1::Rejected r);
+  void acknowledged(std::uint64_t records);
   void on_ended(const ended& e);
   void drop(const std::string& why);
   void on_tick();

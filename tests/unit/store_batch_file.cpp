@@ -12,13 +12,15 @@ TEST_CASE("batches get contiguous seqs and are read back", "[store]") {
   CHECK(append(*f, "urgent", 1, "critical") == seq_range{1, 1});
   CHECK(f->head("telemetry") == 7);
   CHECK(f->heads().at("critical") == 1);
-  const auto second = f->read_at_or_after("telemetry", 2);
+  CHECK(f->read_from("telemetry", 2)->seqs == seq_range{1, 3});
+  const auto second = f->read_from("telemetry", 4);
   REQUIRE(second);
   CHECK(second->seqs == seq_range{4, 7});
   CHECK(second->payload.view() == "two");
   CHECK(second->crc == crc32c("two"));
   CHECK(second->gap_reason == 0);
-  CHECK_FALSE(f->read_at_or_after("telemetry", 5));
+  CHECK(f->read_from("telemetry", 5)->seqs == seq_range{4, 7});
+  CHECK_FALSE(f->read_from("telemetry", 8));
   CHECK(f->stored_at("telemetry", 1).value_or(0) > 0);
   CHECK_FALSE(f->stored_at("telemetry", 5));
   CHECK(f->has_class("critical"));
@@ -34,7 +36,7 @@ TEST_CASE("an update that is not committed leaves nothing", "[store]") {
     u.producer("p", "telemetry", 1, "x");
   }
   CHECK(f->head("telemetry") == 0);
-  CHECK_FALSE(f->read_at_or_after("telemetry", 1));
+  CHECK_FALSE(f->read_from("telemetry", 1));
   CHECK(append(*f, "kept", 2) == seq_range{1, 2});
 }
 
@@ -58,7 +60,7 @@ TEST_CASE("a reopened store knows its numbers, producers and deliveries", "[stor
   CHECK(f->epoch() == epoch);
   CHECK(f->set_aside().empty());
   CHECK(f->head("telemetry") == 3);
-  CHECK_FALSE(f->read_at_or_after("telemetry", 1));
+  CHECK_FALSE(f->read_from("telemetry", 1));
   CHECK(append(*f, "two", 2) == seq_range{4, 5});
   producer_table producers;
   delivery_state delivery;

@@ -17,19 +17,19 @@ TEST_CASE("a damaged payload comes back as a gap of exactly its records", "[stor
   damage(b, 1, -1, '!');
   damage(b, 16, -1, '!');
   auto f = b.open();
-  auto gap = f->read_at_or_after("telemetry", 1);
+  auto gap = f->read_from("telemetry", 1);
   REQUIRE(gap);
   CHECK(gap->seqs == seq_range{1, 10});
   CHECK(gap->gap_reason == v1::GAP_REASON_DAMAGED);
   CHECK(gap->payload.empty());
-  CHECK(f->read_at_or_after("telemetry", 2)->payload.view() == "second");
-  CHECK(f->read_at_or_after("telemetry", 16)->seqs == seq_range{16, 20});
+  CHECK(f->read_from("telemetry", 11)->payload.view() == "second");
+  CHECK(f->read_from("telemetry", 16)->seqs == seq_range{16, 20});
   batch_file::update u(*f);  // the neighbours are delivered and gone: the damaged one is no longer for that
   u.append("telemetry", 10, crc32c("fourth"), "fourth");
   u.remove("telemetry", {11, 15});
   u.commit();
-  CHECK(f->read_at_or_after("telemetry", 1)->seqs == seq_range{1, 10});
-  CHECK(f->read_at_or_after("telemetry", 16)->seqs == seq_range{16, 20});
+  CHECK(f->read_from("telemetry", 1)->seqs == seq_range{1, 10});
+  CHECK(f->read_from("telemetry", 16)->seqs == seq_range{16, 20});
 }
 
 TEST_CASE("a damaged header's extent is known from its neighbour or the head", "[store]") {
@@ -52,9 +52,9 @@ TEST_CASE("a damaged header's extent is known from its neighbour or the head", "
     damage(b, 11, 4, 0);
   }
   auto f = b.open();
-  CHECK(f->read_at_or_after("telemetry", 1)->seqs == seq_range{1, 10});
-  CHECK(f->read_at_or_after("telemetry", 1)->gap_reason == v1::GAP_REASON_DAMAGED);
-  CHECK(f->read_at_or_after("telemetry", 11)->seqs == seq_range{11, 15});
+  CHECK(f->read_from("telemetry", 1)->seqs == seq_range{1, 10});
+  CHECK(f->read_from("telemetry", 1)->gap_reason == v1::GAP_REASON_DAMAGED);
+  CHECK(f->read_from("telemetry", 11)->seqs == seq_range{11, 15});
 }
 
 TEST_CASE("stat and verify tell what is in a store", "[store]") {

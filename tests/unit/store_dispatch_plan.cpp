@@ -13,13 +13,17 @@ constexpr dispatch_plan::clock::time_point start{};  // where time does not matt
 
 const std::vector<dispatch_plan::record_class> classes{{"bulk", 200}, {"critical", 10}, {"telemetry", 100}};
 
+const std::map<dispatch_plan::kind, std::string> marks{{dispatch_plan::kind::live, ""}, {dispatch_plan::kind::backlog, " h"},
+                                                       {dispatch_plan::kind::check, " check"},
+                                                       {dispatch_plan::kind::gap, " gap"}};
+
 /// Carries out the next order with a batch of `count` records and `bytes`; tells it as "link class first[ h]".
 std::string step(dispatch_plan& p, std::uint64_t count = 10, std::uint64_t bytes = 100) {
   const auto o = p.next();
   if (!o)
     return "nothing";
   p.leased(*o, {o->todo.first, o->todo.first + count - 1}, bytes, start);
-  return o->link + " " + o->record_class + " " + std::to_string(o->todo.first) + (o->historical ? " h" : "");
+  return o->link + " " + o->record_class + " " + std::to_string(o->todo.first) + marks.at(o->how);
 }
 
 } // namespace
@@ -69,7 +73,7 @@ TEST_CASE("the backlog keeps its share of a busy link", "[store]") {
     p.stored("telemetry", {100'001, 200'000});
     int historical = 0;
     for (int n = 0; n < 1000; ++n)
-      historical += p.next()->historical, step(p);
+      historical += p.next()->how == dispatch_plan::kind::backlog, step(p);
     CHECK(historical == Approx(share * 10).margin(15));
   }
 }
@@ -158,23 +162,11 @@ TEST_CASE("an acknowledgement from another link completes a batch wherever it is
   CHECK(step(p) == "nothing");
 }
 
-TEST_CASE("records that do not exist any more are not waited for", "[store]") {
-  dispatch_plan p(classes, 20);
-  p.add_backlog("telemetry", {1, 20});
-  p.link_ready("a", 100);
-  p.stored("telemetry", {21, 40});
-  p.gone("telemetry", {1, 30});
-  CHECK(p.backlog_records() == 0);
-  CHECK(p.live_records() == 10);
-  CHECK(p.oldest("telemetry") == 31);
-}
-
 TEST_CASE("a class the destination does not want is not planned", "[store]") {
   dispatch_plan p({{"telemetry", 100}}, 100);
   p.link_ready("a", 100);
   p.stored("bulk", {1, 10});
   p.add_backlog("bulk", {1, 10});
-  p.gone("bulk", {1, 2});
   p.delivered("bulk", {1, 2}, start);
   CHECK_FALSE(p.oldest("bulk"));
   CHECK(step(p) == "nothing");
@@ -217,7 +209,7 @@ struct model {
     REQUIRE(f.holder.empty());     // never leased twice at once
     REQUIRE_FALSE(f.delivered);
     REQUIRE(plan.ready(o->link));
-    if (!o->historical) {
+    if (o->how == dispatch_plan::kind::live) {
       REQUIRE(last_live[o->record_class] < f.first);
       last_live[o->record_class] = f.first;
     } else {

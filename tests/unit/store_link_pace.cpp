@@ -91,5 +91,5 @@ TEST_CASE("live records pass a backlog that has used up its part of the link", "
   const auto o = p.next();
   REQUIRE(o);
   CHECK(o->todo.first == 1001);
-  CHECK_FALSE(o->historical);
+  CHECK(o->how == dispatch_plan::kind::live);
 }

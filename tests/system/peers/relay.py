@@ -25,11 +25,13 @@ class Relay:
     stands.
 
     cut_after: callable that gives the number of bytes, both directions together, after which a connection is cut; None
-    lets it live. swallow_acks: WireAck frames from the target are dropped; the connection is cut after so many.
+    lets it live. swallow_acks: WireAck frames from the target are dropped, but for the first pass_acks of a connection; it
+    is cut after so many.
     """
 
     def __init__(self, target, cut_after=None, swallow_acks=None):
         self.target, self.cut_after, self.swallow_acks = target, cut_after, swallow_acks
+        self.pass_acks = 0
         self.cuts = self.connections = self.swallowed = 0
         self._open = set()
         self._lock = threading.Lock()
@@ -87,7 +89,7 @@ class Relay:
 
     def _forward(self, near, far):
         left = self.cut_after() if self.cut_after else None
-        swallowed = 0
+        swallowed, passing = 0, self.pass_acks
         frames = b""
         while True:
             for end in select.select([near, far], [], [])[0]:
@@ -105,7 +107,8 @@ class Relay:
                 if self.swallow_acks is None:
                     near.sendall(data)
                     continue
-                passed, frames, dropped = without_acks(frames + data)
+                passed, frames, acks, dropped = without_acks(frames + data, passing)
+                passing -= acks - dropped
                 near.sendall(passed)
                 swallowed += dropped
                 self.swallowed += dropped
@@ -114,21 +117,22 @@ class Relay:
                     return
 
 
-def without_acks(data):
-    """(frames that are no WireAck, the incomplete rest, how many were dropped)."""
-    passed, dropped = b"", 0
+def without_acks(data, passing):
+    """(frames that are no WireAck or are among the first `passing`, the incomplete rest, acks, how many were dropped)."""
+    passed, acks, dropped = b"", 0, 0
     while len(data) >= PREAMBLE:
         header, payload = struct.unpack(">II", data[4:PREAMBLE])
         end = PREAMBLE + header + payload
         if len(data) < end:
             break
         message = wire_pb2.WireMessage.FromString(data[PREAMBLE:PREAMBLE + header])
-        if message.WhichOneof("message") == "ack":
+        acks += message.WhichOneof("message") == "ack"
+        if message.WhichOneof("message") == "ack" and acks > passing:
             dropped += 1
         else:
             passed += data[:end]
         data = data[end:]
-    return passed, data, dropped
+    return passed, data, acks, dropped
 
 
 def frame(message, payload=b""):

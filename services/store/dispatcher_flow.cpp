@@ -1,0 +1,159 @@
+// DISPATCHER, the flow: which batch goes over which link next, read from the cache or the file.
+
+#include "services/store/dispatcher_state.hpp"
+
+#include "common/core/time.hpp"
+#include "common/storage/stored_batch.hpp"
+#include "common/telemetry/log.hpp"
+#include "holdfast/v1/record.pb.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace holdfast::store {
+
+namespace {
+
+// Batches read from disk in one turn; then other messages get theirs.
+constexpr int reads_per_turn = 32;
+// Read back from the map between two looks; above it the process lets go of the mapped pages (the kernel keeps them).
+constexpr std::uint64_t map_release = 16 << 20;
+
+} // namespace
+
+void dispatcher_state::pump() {
+  if (renewing)
+    return;
+  const auto foreign = [](auto& entry) { return entry.second.foreign(); };
+  const bool mistrusted = std::any_of(plans.begin(), plans.end(), foreign);
+  int reads = 0;
+  for (auto& [name, plan] : plans) {
+    while (auto o = plan.next(mistrusted)) {
+      if (!carry_out(plan, name, *o, reads))
+        break;
+    }
+  }
+  if (mistrusted)
+    renew_when_settled();
+  if (reads >= reads_per_turn && !pump_scheduled) {
+    pump_scheduled = true;
+    self->send(self, pump_due{});
+  }
+}
+
+// Some destination has numbers that are not ours. What is on its way under them, and what the destinations claim to have,
+// is settled first: afterwards the same records go under the new epoch, and must not be there twice.
+void dispatcher_state::renew_when_settled() {
+  std::string whose;
+  for (auto& [name, plan] : plans) {
+    if (!plan.settled())
+      return;
+    if (plan.foreign())
+      whose = name;
+  }
+  renewing = true;
+  ctx->writer.send(renew{fmt::format("destination {} has numbers that this store did not give it", whose)});
+}
+
+// False: this turn has read enough.
+bool dispatcher_state::carry_out(dispatch_plan& plan, const std::string& destination, const dispatch_plan::order& o,
+                                 int& reads) {
+  using kind = dispatch_plan::kind;
+  const auto from = o.todo.first;
+  if (o.how == kind::gap)
+    return send_gap(plan, o, o.todo.last, v1::GAP_REASON_CONFIRMED_BEFORE), true;
+  if (reads >= reads_per_turn)
+    return false;
+  const auto found = read(o, reads);
+  const auto absent = !found ? o.todo.last : std::min(o.todo.last, found->seqs.first - 1);
+  if (!found || found->seqs.first > from) {
+    if (o.how == kind::check)  // nothing to compare with: its word is all there is
+      return take_confirmed(destination, o.record_class, {from, absent}), true;
+    return send_gap(plan, o, absent, v1::GAP_REASON_NOT_HELD), true;
+  }
+  if (found->gap_reason != 0) {
+    // Where even the header is unreadable its extent is a guess: never more than what is still to be sent.
+    const auto last = std::min(found->seqs.last, o.todo.last);
+    damaged->add();
+    log::error("damaged batch class={} first_seq={} last_seq={}", o.record_class, from, last);
+    if (o.how == kind::check)
+      return take_confirmed(destination, o.record_class, {from, last}), true;
+    return send_gap(plan, o, last, found->gap_reason), true;
+  }
+  lease(plan, o, *found);
+  return true;
+}
+
+std::optional<batch> dispatcher_state::read(const dispatch_plan::order& o, int& reads) {
+  if (auto cached = cache->find(o.record_class, o.todo.first))
+    return cached;
+  ++reads;
+  reread->add();
+  auto found = ctx->file->read_from(o.record_class, o.todo.first);
+  resident += found ? found->payload.size() : 0;
+  return found;
+}
+
+void dispatcher_state::send_gap(dispatch_plan& plan, const dispatch_plan::order& o, std::uint64_t last,
+                                std::uint32_t reason) {
+  const auto most = o.todo.first + (UINT32_MAX - 1);  // a count has 32 bits
+  lease(plan, o, {o.record_class, {o.todo.first, std::min(last, most)}, 0, reason, {}});
+}
+
+void dispatcher_state::lease(dispatch_plan& plan, const dispatch_plan::order& o, const batch& b) {
+  const auto bytes = o.how == dispatch_plan::kind::check ? 0 : b.payload.size();
+  plan.leased(o, b.seqs, bytes + storage::stored_batch::header_bytes, dispatch_plan::clock::now());
+  send_batch(links.at(o.link), b, o.how);
+}
+
+void dispatcher_state::send_batch(const attached_link& link, const batch& b, dispatch_plan::kind how) {
+  const bool check = how == dispatch_plan::kind::check;
+  v1::RouteMessage m;
+  auto& d = *m.mutable_dispatch();
+  d.set_session(link.session);
+  d.set_record_class(b.record_class);
+  d.set_first_seq(b.seqs.first);
+  d.set_record_count(static_cast<std::uint32_t>(b.seqs.count()));
+  d.set_crc32c(b.crc);
+  d.set_historical(how == dispatch_plan::kind::backlog);
+  d.set_gap_reason(b.gap_reason);
+  d.set_check_only(check);
+  send(link.peer, m, {check ? blob{} : b.payload});
+  (check ? checked : dispatched)->add();
+}
+
+void dispatcher_state::send(const std::string& peer, const v1::RouteMessage& m, std::vector<blob> more) {
+  std::vector<blob> parts{blob(m.SerializeAsString())};
+  for (auto& part : more)
+    parts.push_back(std::move(part));
+  ctx->rt.bus().send(ctx->dispatch, {peer, std::move(parts)});
+}
+
+void dispatcher_state::figures() {
+  beat->beat();
+  if (std::exchange(resident, 0) > map_release)
+    ctx->file->env().release_resident();
+  auto& m = ctx->rt.metrics();
+  for (auto& [name, plan] : plans) {
+    const metrics::labels tags{{"destination", name}};
+    const auto set = [&](const char* metric, const char* help, std::uint64_t n) {
+      m.gauge(metric, help, tags).set(static_cast<double>(n));
+    };
+    set("holdfast_store_backlog_records", "Records waiting as backlog", plan.backlog_records());
+    set("holdfast_store_live_records", "Live records waiting for a link", plan.live_records());
+    set("holdfast_store_in_flight_bytes", "Bytes leased to links", plan.in_flight_bytes());
+    set("holdfast_store_parked_records", "Records in batches the destination does not take", plan.parked_records());
+    if (plan.parked_records() == 0)
+      ctx->rt.alarm("rejected:" + name, false, {});
+    std::int64_t oldest = 0;
+    for (auto& c : ctx->rt.config().classes)
+      if (auto seq = plan.oldest(c.name))
+        if (auto stored_at = ctx->file->stored_at(c.name, *seq); stored_at && (oldest == 0 || *stored_at < oldest))
+          oldest = *stored_at;
+    m.gauge("holdfast_store_oldest_unsent_seconds", "Age of the oldest record not yet confirmed", tags)
+      .set(oldest == 0 ? 0.0 : static_cast<double>(unix_nanos() - oldest) / 1e9);
+  }
+}
+
+} // namespace holdfast::store

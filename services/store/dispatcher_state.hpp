@@ -1,0 +1,68 @@
+#pragma once
+
+// The inside of DISPATCHER; for its own sources only. dispatcher_actor.cpp has its life and what links say,
+// dispatcher_flow.cpp which batch goes where.
+
+#include "services/store/dispatch_plan.hpp"
+#include "services/store/live_cache.hpp"
+#include "services/store/store.hpp"
+
+#include "holdfast/v1/dispatch.pb.h"
+
+namespace holdfast::store {
+
+struct attached_link {
+  std::string peer;
+  std::string destination;
+  std::uint64_t session = 0;
+};
+
+struct dispatcher_state {
+  static inline const char* name = "DISPATCHER";
+
+  caf::stateful_actor<dispatcher_state>* self = nullptr;
+  std::shared_ptr<context> ctx;
+  std::shared_ptr<pulse::loop> beat;
+  std::map<std::string, dispatch_plan> plans;   // by destination
+  std::map<std::string, attached_link> links;   // by link
+  std::unique_ptr<live_cache> cache;
+  bool informed = false;      // WRITER has told what is undelivered
+  bool pump_scheduled = false;
+  bool renewing = false;      // WRITER begins a new epoch
+  std::uint64_t resident = 0; // bytes read through the map since it was last released
+  metrics::value* dispatched = nullptr;
+  metrics::value* reread = nullptr;
+  metrics::value* damaged = nullptr;
+  metrics::value* checked = nullptr;
+
+  void open();
+  void on_undelivered(const undelivered& u);
+  void on_stored(const stored& s);
+  void on_renewed();
+
+  // From links.
+  void on_link(const from_link& m);
+  void on_hello(const std::string& peer, const v1::LinkHello& h);
+  void on_ready(const std::string& peer, const v1::LinkReady& r);
+  void on_delivered(const std::string& peer, const v1::Delivered& d);
+  void on_rejected(const std::string& peer, const v1::Rejected& r);
+  void on_down(const v1::LinkDown& d);
+  attached_link* find(const std::string& link, std::uint64_t session);
+  /// The link, if it speaks of this epoch; otherwise it has been told.
+  attached_link* current(const std::string& peer, const std::string& link, std::uint64_t session, std::uint64_t epoch);
+  void take_confirmed(const std::string& destination, const std::string& record_class, seq_range r);
+  void refuse(const std::string& peer, std::uint64_t session, v1::LinkRefusal::Reason why, const std::string& detail);
+
+  // To links.
+  void pump();
+  bool carry_out(dispatch_plan& plan, const std::string& destination, const dispatch_plan::order& o, int& reads);
+  std::optional<batch> read(const dispatch_plan::order& o, int& reads);
+  void lease(dispatch_plan& plan, const dispatch_plan::order& o, const batch& b);
+  void send_gap(dispatch_plan& plan, const dispatch_plan::order& o, std::uint64_t last, std::uint32_t reason);
+  void send_batch(const attached_link& link, const batch& b, dispatch_plan::kind how);
+  void renew_when_settled();
+  void figures();
+  void send(const std::string& peer, const v1::RouteMessage& m, std::vector<blob> more = {});
+};
+
+} // namespace holdfast::store

@@ -1,0 +1,220 @@
+#include "services/store/dispatch_plan.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <map>
+#include <random>
+#include <set>
+
+using namespace holdfast;
+using store::delivery_lane;
+using store::dispatch_plan;
+using kind = delivery_lane::kind;
+
+namespace {
+
+constexpr dispatch_plan::clock::time_point start{};
+
+/// A lane whose store gave the numbers up to 100; 61 to 100 are not confirmed.
+delivery_lane at_100() {
+  delivery_lane l;
+  l.opened(100);
+  l.add_backlog({61, 100});
+  return l;
+}
+
+} // namespace
+
+TEST_CASE("a destination that has what it confirmed changes nothing", "[store]") {
+  auto l = at_100();
+  CHECK(l.reconcile({{1, 60}}));
+  CHECK(l.checked());
+  CHECK_FALSE(l.front(kind::gap));
+  CHECK(l.front(kind::backlog) == seq_range{61, 100});
+}
+
+TEST_CASE("what a destination has beyond its confirmations is compared, not believed", "[store]") {
+  auto l = at_100();
+  CHECK(l.reconcile({{1, 75}}));
+  CHECK_FALSE(l.checked());
+  CHECK(l.front(kind::check) == seq_range{61, 75});
+  CHECK(l.front(kind::backlog) == seq_range{76, 100});
+  CHECK(l.backlog_records() == 40);
+  CHECK(l.oldest() == 61);
+  l.leased({61, 70}, {.link = "a", .how = kind::check});
+  CHECK(l.delivered({61, 70}).size() == 1);
+  l.leased({71, 75}, {.link = "a", .how = kind::check});
+  CHECK(l.rejected(71, false));
+  CHECK(l.checked());
+  CHECK(l.front(kind::backlog) == seq_range{71, 100});
+}
+
+TEST_CASE("numbers that were never given are told", "[store]") {
+  auto l = at_100();
+  CHECK_FALSE(l.reconcile({{1, 60}, {99, 101}}));
+  CHECK(l.front(kind::check) == seq_range{99, 100});
+  l.stored({101, 105}, false);
+  CHECK(l.reconcile({{1, 60}, {99, 101}}));
+  CHECK(l.front(kind::check) == seq_range{99, 101});
+}
+
+TEST_CASE("what a destination confirmed and lacks becomes a gap", "[store]") {
+  auto l = at_100();
+  l.leased({61, 70}, {.link = "a", .how = kind::backlog});
+  CHECK(l.reconcile({{11, 20}}));
+  CHECK(l.front(kind::gap) == seq_range{1, 10});
+  l.leased({1, 10}, {.link = "a", .how = kind::gap});
+  l.delivered({1, 10});
+  CHECK(l.front(kind::gap) == seq_range{21, 60});  // 61 to 70 are on their way
+  CHECK(l.oldest() == 61);
+}
+
+TEST_CASE("an old session's claims and losses do not outlive it", "[store]") {
+  auto l = at_100();
+  l.reconcile({{1, 75}});
+  l.no_links();
+  CHECK(l.checked());
+  CHECK(l.front(kind::backlog) == seq_range{61, 100});
+  l.reconcile({});
+  CHECK(l.front(kind::gap) == seq_range{1, 60});
+  l.reconcile({{1, 60}});
+  CHECK_FALSE(l.front(kind::gap));
+}
+
+TEST_CASE("a returned lease is what it was", "[store]") {
+  auto l = at_100();
+  l.stored({101, 110}, true);
+  l.reconcile({{21, 75}});
+  l.leased({61, 70}, {.link = "a", .how = kind::check});
+  l.leased({101, 110}, {.link = "a", .how = kind::live});
+  l.leased({1, 20}, {.link = "a", .how = kind::gap});
+  l.link_down("b");
+  CHECK(l.has_leases());
+  l.link_down("a");
+  CHECK_FALSE(l.has_leases());
+  CHECK(l.front(kind::check) == seq_range{61, 75});
+  CHECK(l.front(kind::gap) == seq_range{1, 20});
+  CHECK_FALSE(l.front(kind::live));
+  CHECK(l.backlog_records() == 50);
+}
+
+TEST_CASE("a batch that is larger than the destination takes waits aside for its next session", "[store]") {
+  dispatch_plan p({{"telemetry", 100}}, 20);
+  p.link_ready("a", 1000);
+  p.stored("telemetry", {1, 10});
+  p.stored("telemetry", {11, 20});
+  p.leased(*p.next(), {1, 10}, 100, start);
+  p.rejected("telemetry", 1, dispatch_plan::rejection::oversize, start);
+  CHECK_FALSE(p.foreign());
+  CHECK(p.in_flight_bytes() == 0);
+  CHECK(p.parked_records() == 10);
+  CHECK(p.oldest("telemetry") == 1);
+  CHECK(p.next()->todo.first == 11);  // the others pass it
+  p.link_ready("a", 1000);
+  CHECK(p.parked_records() == 0);
+  CHECK(p.next()->todo.first == 1);
+}
+
+TEST_CASE("claims are compared before anything else goes", "[store]") {
+  dispatch_plan p({{"critical", 10}, {"telemetry", 100}}, 20);
+  p.opened("critical", 50);
+  p.add_backlog("telemetry", {1, 20});
+  p.link_ready("a", 1000);
+  p.reconcile({{"telemetry", {{1, 10}}}});
+  auto o = p.next();
+  CHECK((o->record_class == "telemetry" && o->how == kind::check && o->todo == seq_range{1, 10}));
+  p.leased(*o, {1, 10}, 24, start);
+  p.delivered("telemetry", {1, 10}, start);
+  o = p.next();
+  CHECK((o->record_class == "critical" && o->how == kind::gap && o->todo == seq_range{1, 50}));
+}
+
+TEST_CASE("a destination with other numbers gets nothing until the store has a new epoch", "[store]") {
+  dispatch_plan p({{"telemetry", 100}}, 20);
+  p.add_backlog("telemetry", {1, 20});
+  p.link_ready("a", 1000);
+  SECTION("it has more than was ever given") {
+    p.reconcile({{"telemetry", {{1, 10}, {21, 25}}}});
+    CHECK(p.foreign());
+    CHECK_FALSE(p.settled());
+    p.leased(*p.next(true), {1, 10}, 24, start);
+    CHECK_FALSE(p.settled());
+    p.delivered("telemetry", {1, 10}, start);
+  }
+  SECTION("it has something else") {
+    p.reconcile({{"telemetry", {{1, 10}}}});
+    CHECK_FALSE(p.foreign());
+    p.leased(*p.next(), {1, 10}, 24, start);
+    p.rejected("telemetry", 1, dispatch_plan::rejection::conflict, start);
+    CHECK(p.foreign());
+  }
+  CHECK(p.settled());
+  CHECK_FALSE(p.next(true));
+  p.renewed();
+  CHECK_FALSE(p.foreign());
+  CHECK_FALSE(p.any_ready());
+}
+
+// Whatever order things happen in, each number ends as confirmed, and no two leases overlap.
+TEST_CASE("every number of a lane is somewhere, once", "[store]") {
+  for (unsigned seed = 1; seed <= 200; ++seed) {
+    INFO("seed " << seed);
+    std::mt19937 chance(seed);
+    delivery_lane l;
+    std::uint64_t head = 0;
+    std::set<std::uint64_t> confirmed;
+    std::map<std::uint64_t, std::pair<seq_range, std::string>> leases;
+    const auto confirm = [&](seq_range r) {
+      l.delivered(r);
+      for (auto n = r.first; n <= r.last; ++n)
+        confirmed.insert(n);
+    };
+    for (int n = 0; n < 300; ++n) {
+      switch (chance() % 8) {
+        case 0: l.stored({head + 1, head + 5}, chance() % 2 == 0); head += 5; break;
+        case 1: {
+          std::vector<seq_range> present;
+          for (std::uint64_t b = 1; b <= head; b += 5)
+            if (chance() % 2 == 0)
+              present.push_back({b, b + 4});
+          REQUIRE(l.reconcile(present));
+          break;
+        }
+        case 2: {
+          const std::string link(1, static_cast<char>('a' + chance() % 2));
+          l.link_down(link);
+          std::erase_if(leases, [&](auto& e) { return e.second.second == link; });
+          break;
+        }
+        case 3:
+          if (!leases.empty()) {
+            confirm(leases.begin()->second.first);
+            leases.erase(leases.begin());
+          }
+          break;
+        case 4:
+          if (!leases.empty()) {
+            l.rejected(leases.begin()->first, false);
+            leases.erase(leases.begin());
+          }
+          break;
+        default: {
+          const auto how = static_cast<kind>(chance() % 4);
+          if (const auto todo = l.front(how)) {
+            const seq_range batch{todo->first, std::min(todo->last, todo->first + 4)};
+            for (auto& [first, other] : leases)
+              REQUIRE((other.first.last < batch.first || other.first.first > batch.last));
+            const std::string link(1, static_cast<char>('a' + chance() % 2));
+            l.leased(batch, {.link = link, .how = how});
+            leases[batch.first] = {batch, link};
+          }
+        }
+      }
+    }
+    std::uint64_t open = l.live_records() + l.backlog_records();
+    for (auto& [first, lease] : leases)
+      for (auto n = lease.first.first; n <= lease.first.last; ++n)
+        open += confirmed.contains(n) ? 0 : 1;
+    CHECK(open + confirmed.size() == head);
+  }
+}
