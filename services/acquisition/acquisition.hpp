@@ -43,7 +43,8 @@ struct received { std::shared_ptr<conversation> from; timestamp at; blob bytes; 
 struct went_idle { std::shared_ptr<conversation> from; timestamp at; };
 struct disconnected { std::shared_ptr<conversation> from; std::string why; };
 /// Nobody waits for these: a full window drops them.
-struct datagram { timestamp at; blob bytes; std::string peer; };
+/// `lost`: the kernel dropped so many before this one.
+struct datagram { timestamp at; blob bytes; std::string peer; std::uint32_t lost; };
 struct sampled { std::vector<sample> samples; };
 /// The intake could not do its work; it tries again by itself.
 struct intake_state { std::string component, state, detail; bool healthy; };

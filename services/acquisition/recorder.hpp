@@ -17,7 +17,7 @@ public:
   struct counters {
     std::uint64_t records = 0;
     std::uint64_t bytes = 0;     ///< of transparent frames
-    std::uint64_t dropped = 0;   ///< no room
+    std::uint64_t dropped = 0;   ///< no room, or refused for good by the store
     std::uint64_t oversize = 0;
   };
 
@@ -32,8 +32,11 @@ public:
   void frame(const timestamp& at, std::string_view bytes, bool room);
   void value(const sample& s, bool room);
   void oversize(const timestamp& at);
-  /// Records that are lost for another reason, such as a batch the store will never take.
-  void lost(std::uint64_t count) { gaps_[stream_] += count; }
+  /// Records that are lost for another reason: a batch the store will never take, datagrams the kernel had no room for.
+  void lost(std::uint64_t count) {
+    gaps_[stream_] += count;
+    counters_.dropped += count;
+  }
   /// Something was dropped and no gap record tells it yet. tell_gaps() tells it where no further record comes.
   bool owes_gaps() const noexcept { return !gaps_.empty(); }
   void tell_gaps(const timestamp& at);

@@ -7,6 +7,10 @@
 #include <boost/asio/steady_timer.hpp>
 #include <fmt/format.h>
 
+#include <sys/socket.h>
+
+#include <cstring>
+
 namespace holdfast::acquisition {
 
 namespace {
@@ -17,6 +21,7 @@ using boost::system::error_code;
 
 constexpr auto bind_retry = 1000ms;
 constexpr int receive_buffer = 4 << 20;  // bursts wait in the kernel while a batch is on its way
+constexpr int datagrams_per_turn = 256;
 
 /// Receives; lives in the io loop's thread.
 class receiver : public std::enable_shared_from_this<receiver> {
@@ -34,6 +39,9 @@ public:
       socket_.open(at.protocol());
       error_code ignored;
       socket_.set_option(udp::socket::receive_buffer_size(receive_buffer), ignored);
+      const int yes = 1;
+      ::setsockopt(socket_.native_handle(), SOL_SOCKET, SO_RXQ_OVFL, &yes, sizeof yes);
+      dropped_ = 0;
       socket_.bind(at);
     } catch (const boost::system::system_error& e) {
       tell("failing", fmt::format("failed to listen on {}: {}", settings_.listen.text(), e.code().message()), false);
@@ -60,15 +68,46 @@ private:
   }
 
   void receive() {
-    buffer_.resize(settings_.max_datagram.count + 1);  // one more byte tells a datagram that is too long
-    socket_.async_receive_from(boost::asio::buffer(buffer_), from_, [self = shared_from_this()](error_code ec, std::size_t n) {
+    socket_.async_wait(udp::socket::wait_read, [self = shared_from_this()](error_code ec) {
       if (ec == boost::asio::error::operation_aborted || ec == boost::asio::error::bad_descriptor)
         return;
-      if (!ec)
-        self->setup_.to->send(datagram{now(), blob(std::string(self->buffer_.data(), n)),
-                                       fmt::format("{}:{}", self->from_.address().to_string(), self->from_.port())});
+      for (int n = 0; n < datagrams_per_turn && self->take_one(); ++n)
+        ;
       self->receive();
     });
+  }
+
+  // By recvmsg and not by Asio, for the kernel's count of what it had to drop (SO_RXQ_OVFL, see socket(7)).
+  bool take_one() {
+    buffer_.resize(settings_.max_datagram.count + 1);  // one more byte tells a datagram that is too long
+    iovec part{buffer_.data(), buffer_.size()};
+    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(std::uint32_t))];
+    msghdr m{};
+    m.msg_name = from_.data();
+    m.msg_namelen = static_cast<socklen_t>(from_.capacity());
+    m.msg_iov = &part;
+    m.msg_iovlen = 1;
+    m.msg_control = control;
+    m.msg_controllen = sizeof control;
+    const auto size = ::recvmsg(socket_.native_handle(), &m, MSG_DONTWAIT);
+    if (size < 0)
+      return false;
+    from_.resize(m.msg_namelen);
+    setup_.to->send(datagram{now(), blob(std::string(buffer_.data(), static_cast<std::size_t>(size))),
+                             fmt::format("{}:{}", from_.address().to_string(), from_.port()), dropped_before(m)});
+    return true;
+  }
+
+  // The count is the socket's, 32 bits wide, and comes with a datagram once it is not 0.
+  std::uint32_t dropped_before(msghdr& m) {
+    for (auto* c = CMSG_FIRSTHDR(&m); c != nullptr; c = CMSG_NXTHDR(&m, c)) {
+      if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SO_RXQ_OVFL)
+        continue;
+      std::uint32_t total = 0;
+      std::memcpy(&total, CMSG_DATA(c), sizeof total);
+      return total - std::exchange(dropped_, total);
+    }
+    return 0;
   }
 
   intake_setup setup_;
@@ -77,6 +116,7 @@ private:
   udp::endpoint from_;
   boost::asio::steady_timer timer_;
   std::string buffer_;
+  std::uint32_t dropped_ = 0;  // by the kernel, as last told
 };
 
 } // namespace

@@ -1,0 +1,31 @@
+"""Datagrams that the kernel itself had to drop are told too."""
+import signal
+import socket
+
+from harness import Gateway, free_port, wait_for
+
+
+def test_kernel_drops_are_gaps(directory, report):
+    """Acquisition stands still and the socket's buffer overflows: sent = arrived + gaps, exactly."""
+    port, sent = free_port(), 40000
+    source = {"name": "udp", "type": "udp-server", "listen": f"127.0.0.1:{port}"}
+    with Gateway(directory, [source], overrides={"watchdog": {"limit": "60s"}}) as gateway:
+        gateway.wait_running()
+        pid = gateway.kill("acquisition", signal.SIGSTOP)
+        with socket.socket(type=socket.SOCK_DGRAM) as sender:
+            sender.connect(("127.0.0.1", port))
+            for number in range(1, sent + 1):
+                sender.send(b"%08d" % number + b"." * 400)
+            assert gateway.kill("acquisition", signal.SIGCONT) == pid
+
+            def told():
+                sender.send(b"%08d" % 0)  # the count comes with the next datagram that finds room
+                stream = gateway.dump(stream="udp").streams.get("udp")
+                numbers = [int(value[:8]) for value in stream.values if value is not None] if stream else []
+                arrived = [number for number in numbers if number > 0]
+                gaps = sum(stream.gaps.values()) if stream else 0
+                return (arrived, gaps) if gaps and len(arrived) + gaps >= sent else None
+            arrived, gaps = wait_for(told, 20, "not all datagrams are told", interval=0.3)
+    assert arrived == sorted(set(arrived))
+    assert len(arrived) + gaps == sent
+    report("datagrams", sent=sent, arrived=len(arrived), gaps=gaps)
