@@ -31,7 +31,8 @@ archive::archive(const config::collector& settings) {
                                                 storage::environment::mode::read_write);
   const auto names = env_->table_names();
   if (!names.empty() && std::find(names.begin(), names.end(), "meta") == names.end())
-    throw std::runtime_error(fmt::format("failed to open archive {}: an LMDB file of another program", settings.directory));
+    throw std::runtime_error(
+      fmt::format("failed to open archive {}: an LMDB file of another program", settings.directory));
   meta_ = *env_->open_table("meta");
   {
     storage::txn t(*env_, storage::txn::kind::write);
@@ -40,7 +41,8 @@ archive::archive(const config::collector& settings) {
       if (!id.ParseFromArray(row->data(), static_cast<int>(row->size())) || id.kind() != archive_kind)
         throw std::runtime_error(fmt::format("failed to open archive {}: it is a {}", settings.directory, id.kind()));
       if (id.oldest_reader() > archive_schema)
-        throw std::runtime_error(fmt::format("failed to open archive {}: written by a newer version", settings.directory));
+        throw std::runtime_error(
+          fmt::format("failed to open archive {}: written by a newer version", settings.directory));
     } else if (t.entries(meta_) > 0 || names.size() > 1) {  // "meta" is a common name
       throw std::runtime_error(
         fmt::format("failed to open archive {}: an LMDB file of another program", settings.directory));

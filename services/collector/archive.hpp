@@ -28,6 +28,8 @@ public:
 
   void load(inbox& into);
   std::uint64_t used_bytes();
+  /// A reader (dump) that was killed inside a look would keep freed pages from being used again.
+  void forget_dead_readers() { env_->clear_dead_readers(); }
 
   struct arrival {
     collector::origin origin;

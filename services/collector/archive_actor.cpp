@@ -193,6 +193,7 @@ caf::behavior archive_actor(caf::stateful_actor<archive_state>* self, std::share
     [self](const greeted& g) { g.from->send_welcome(self->state.present.present(g.gateway, g.epoch)); },
     [self](caf::tick_atom) {
       self->state.beat->beat();
+      self->state.file->forget_dead_readers();
       if (self->state.full)
         self->state.check_space();
       self->delayed_send(self, beat_period, caf::tick_atom::value);
