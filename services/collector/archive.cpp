@@ -8,7 +8,6 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <set>
 
 namespace holdfast::collector {
 
@@ -72,6 +71,7 @@ void archive::load(inbox& into) {
       continue;
     const origin o{row.gateway(), row.epoch(), row.record_class()};
     known_[o] = {row.id(), std::string(e->key)};
+    last_origin_ = std::max(last_origin_, row.id());
     std::vector<seq_range> ranges;
     for (auto& r : row.ranges())
       ranges.push_back({r.first(), r.last()});
@@ -87,25 +87,19 @@ std::uint64_t archive::used_bytes() {
   return t.used_bytes(batches_) + t.used_bytes(index_) + t.used_bytes(origins_);
 }
 
-archive::known_origin& archive::know(const origin& o) {
-  auto it = known_.find(o);
-  if (it == known_.end()) {
-    std::uint64_t highest = 0;
-    for (auto& [other, k] : known_)
-      highest = std::max(highest, k.id);
-    it = known_.emplace(o, known_origin{highest + 1, origin_key(o)}).first;
-  }
-  return it->second;
-}
-
 void archive::append(const std::vector<arrival>& arrivals, const inbox& after) {
   storage::txn t(*env_, storage::txn::kind::write);
-  std::set<origin> touched;
+  std::map<origin, known_origin> touched;
+  auto new_origin = last_origin_;
   auto number = last_arrival_;
   const auto now = unix_nanos();
   for (auto& a : arrivals) {
-    auto& known = know(a.origin);
-    touched.insert(a.origin);
+    auto at = touched.find(a.origin);
+    if (at == touched.end()) {
+      auto known = known_.find(a.origin);
+      at = touched.emplace(a.origin, known != known_.end() ? known->second
+                                                           : known_origin{++new_origin, origin_key(a.origin)}).first;
+    }
     storage::stored_batch b;
     b.record_count = static_cast<std::uint32_t>(a.seqs.count());
     b.crc = a.crc;
@@ -114,13 +108,12 @@ void archive::append(const std::vector<arrival>& arrivals, const inbox& after) {
     b.stored_unix_nanos = now;
     b.payload = a.payload;
     b.encode(t.append(batches_, storage::seq_key(++number), b.encoded_bytes()));
-    const auto place = storage::seq_key(known.id) + storage::seq_key(a.seqs.first);
+    const auto place = storage::seq_key(at->second.id) + storage::seq_key(a.seqs.first);
     t.put(arrivals_, storage::seq_key(number), place);
     t.put(index_, place, storage::seq_key(number));
   }
-  for (auto& o : touched) {
+  for (auto& [o, known] : touched) {
     v1::OriginRow row;
-    auto& known = know(o);
     row.set_id(known.id);
     row.set_gateway(o.gateway);
     row.set_epoch(o.epoch);
@@ -133,6 +126,8 @@ void archive::append(const std::vector<arrival>& arrivals, const inbox& after) {
     t.put(origins_, known.key, row.SerializeAsString());
   }
   t.commit();
+  known_.merge(touched);
+  last_origin_ = new_origin;
   last_arrival_ = number;
 }
 

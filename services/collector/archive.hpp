@@ -49,7 +49,6 @@ private:
     std::uint64_t id;
     std::string key;
   };
-  known_origin& know(const origin& o);
 
   std::unique_ptr<service::instance_lock> lock_;
   std::unique_ptr<storage::environment> env_;
@@ -59,6 +58,7 @@ private:
   storage::table arrivals_ = 0;
   storage::table index_ = 0;
   std::map<origin, known_origin> known_;
+  std::uint64_t last_origin_ = 0;
   std::uint64_t last_arrival_ = 0;
 };
 

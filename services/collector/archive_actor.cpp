@@ -18,9 +18,10 @@ namespace {
 
 using namespace std::chrono_literals;
 
+// One commit: however much waits, the loop gets on and acknowledges in between.
 constexpr std::uint64_t max_commit_bytes = 16 << 20;
+constexpr std::size_t max_commit_batches = 4096;
 constexpr auto beat_period = 500ms;
-constexpr std::size_t max_origins = 100'000;
 
 struct archive_state {
   static inline const char* name = "ARCHIVE";
@@ -41,6 +42,9 @@ struct archive_state {
   metrics::value* records = nullptr;
   metrics::value* bytes = nullptr;
   metrics::value* duplicates = nullptr;
+  metrics::value* declined = nullptr;
+  metrics::value* origins = nullptr;
+  metrics::value* holes = nullptr;
   metrics::value* commits = nullptr;
   metrics::value* used = nullptr;
 
@@ -61,6 +65,9 @@ void archive_state::open() {
   records = &m.counter("holdfast_collector_records_total", "Records stored");
   bytes = &m.counter("holdfast_collector_bytes_total", "Payload bytes stored");
   duplicates = &m.counter("holdfast_collector_duplicates_total", "Batches that were here already");
+  declined = &m.counter("holdfast_collector_declined_total", "Batches beyond a limit of classes, origins or holes");
+  origins = &m.gauge("holdfast_collector_origins", "Classes of epochs of gateways in the archive");
+  holes = &m.gauge("holdfast_collector_holes", "Holes in the numbers of all origins");
   commits = &m.counter("holdfast_collector_commits_total", "Commits");
   used = &m.gauge("holdfast_collector_used_bytes", "Space taken in the archive");
   check_space();
@@ -69,6 +76,8 @@ void archive_state::open() {
 void archive_state::check_space() {
   const auto now = file->used_bytes();
   used->set(static_cast<double>(now));
+  origins->set(static_cast<double>(present.origins()));
+  holes->set(static_cast<double>(present.holes()));
   full = now >= ctx->settings.quota.count;
   if (full)
     ctx->rt.set_state("archive", "full", fmt::format("{} of {} bytes; acknowledges no more", now,
@@ -78,17 +87,26 @@ void archive_state::check_space() {
 }
 
 void archive_state::on_arrived(const arrived& a) {
-  if (full || present.origins() > max_origins)
+  beat->beat();
+  if (full)
     return;  // no acknowledgement: the gateway keeps it and comes again
   const auto verdict = present.take(a.origin, a.seqs);
-  if (verdict == inbox::verdict::overlap)
-    return a.from->refuse(fmt::format("batch {} {} to {} overlaps what is stored", a.origin.record_class, a.seqs.first,
-                                      a.seqs.last));
-  if (verdict == inbox::verdict::duplicate)
-    duplicates->add();
+  switch (verdict) {
+    case inbox::verdict::fresh: break;
+    case inbox::verdict::duplicate: duplicates->add(); break;
+    case inbox::verdict::overlap:
+      return a.from->refuse(fmt::format("batch {} {} to {} overlaps what is stored", a.origin.record_class,
+                                        a.seqs.first, a.seqs.last));
+    case inbox::verdict::too_many_classes:
+    case inbox::verdict::too_many_origins:
+    case inbox::verdict::too_many_ranges:
+      declined->add();
+      return a.from->decline(fmt::format("batch {} {} to {}: {}", a.origin.record_class, a.seqs.first, a.seqs.last,
+                                         present.limit_text(verdict)), a.cost());
+  }
   waiting.push_back({a, verdict == inbox::verdict::fresh});
   waiting_bytes += a.payload.size();
-  if (waiting_bytes >= max_commit_bytes)
+  if (waiting_bytes >= max_commit_bytes || waiting.size() >= max_commit_batches)
     return commit();
   if (!scheduled) {
     scheduled = true;
@@ -145,19 +163,19 @@ void archive_state::publish() {
 void archive_state::acknowledge() {
   struct answer {
     std::map<std::string, range_set> stored;
-    std::size_t bytes = 0;
+    std::size_t cost = 0;
   };
   std::map<std::shared_ptr<session>, answer> answers;
   for (auto& [w, fresh] : waiting) {
     auto& a = answers[w.from];
     a.stored[w.origin.record_class].insert(w.seqs);
-    a.bytes += w.payload.size();
+    a.cost += w.cost();
   }
   for (auto& [to, a] : answers) {
     std::map<std::string, std::vector<seq_range>> ranges;
     for (auto& [record_class, set] : a.stored)
       ranges[record_class] = set.ranges();
-    to->send_ack(ranges, a.bytes);
+    to->send_ack(ranges, a.cost);
   }
 }
 

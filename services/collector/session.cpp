@@ -12,11 +12,12 @@ namespace holdfast::collector {
 
 namespace {
 
-// Payload one session may have waiting for a commit; a gateway's own window is usually below.
+// What one session may have waiting for a commit (arrived::cost); a gateway's own window is usually below.
 constexpr std::size_t max_waiting = 32 << 20;
 constexpr std::size_t max_waiting_of_all = 128 << 20;
 constexpr std::chrono::milliseconds hello_deadline{10'000};
 constexpr std::size_t stranger_header = 4096;  // before the hello nobody gets more memory than that
+constexpr std::chrono::milliseconds decline_grace{3'000};
 constexpr std::size_t max_outgoing = 100'000;
 // A key of the archive is the gateway's name and more; LMDB takes 511 bytes, and one that is too long fails the whole
 // commit, other gateways' batches with it.
@@ -35,7 +36,8 @@ void fill(v1::ClassRanges& out, const std::string& record_class, const std::vect
 
 session::session(std::shared_ptr<context> ctx, std::shared_ptr<net::stream> stream, std::function<void()> on_end)
     : ctx_(std::move(ctx)), stream_(std::move(stream)), on_end_(std::move(on_end)),
-      reader_(0, stranger_header), idle_(ctx_->rt.io().context()), pause_(ctx_->rt.io().context()) {}
+      reader_(0, stranger_header), idle_(ctx_->rt.io().context()), pause_(ctx_->rt.io().context()),
+      farewell_(ctx_->rt.io().context()) {}
 
 // What waits for the archive when a session goes is dropped there: nobody is left to acknowledge it to.
 session::~session() { ctx_->waiting_bytes -= waiting_bytes_; }
@@ -55,6 +57,7 @@ void session::close(const std::string& why) {
   closed_ = true;
   idle_.cancel();
   pause_.cancel();
+  farewell_.cancel();
   log::info("session closed peer={} gateway={} cause=\"{}\"", stream_->peer(), gateway_, why);
   stream_->close();
   if (on_end_)
@@ -84,7 +87,8 @@ void session::read() {
     return read_later();
   reading_ = true;
   auto [to, size] = reader_.room();
-  stream_->read_some(boost::asio::buffer(to, size), [self = shared_from_this()](boost::system::error_code ec, std::size_t n) {
+  const auto buffer = boost::asio::buffer(to, size);
+  stream_->read_some(buffer, [self = shared_from_this()](boost::system::error_code ec, std::size_t n) {
     self->reading_ = false;
     if (ec)
       return self->close(ec.message());
@@ -120,6 +124,10 @@ void session::take_frames() {
 
 // False: the session is over.
 bool session::take(const v1::WireMessage& m, blob payload) {
+  if (m.has_hello() && !gateway_.empty()) {
+    refuse("a second hello");
+    return false;
+  }
   if (m.has_hello()) {
     if (m.hello().protocol() != net::wire_protocol || m.hello().gateway().empty() || m.hello().epoch() == 0) {
       refuse(fmt::format("hello with protocol {}; this collector speaks {}", m.hello().protocol(), net::wire_protocol));
@@ -166,11 +174,12 @@ bool session::take_data(const v1::WireMessage& m, blob payload) {
     refuse(fmt::format("batch {} {} does not match its checksum", d.record_class(), d.first_seq()));
     return false;
   }
-  waiting_bytes_ += payload.size();
-  ctx_->waiting_bytes += payload.size();
-  ctx_->archive.send(arrived{shared_from_this(), {gateway_, epoch_, d.record_class()},
-                             {d.first_seq(), d.first_seq() + d.record_count() - 1}, d.crc32c(), d.gap_reason(),
-                             d.historical(), std::move(payload)});
+  arrived a{shared_from_this(), {gateway_, epoch_, d.record_class()},
+            {d.first_seq(), d.first_seq() + d.record_count() - 1}, d.crc32c(), d.gap_reason(), d.historical(),
+            std::move(payload)};
+  waiting_bytes_ += a.cost();
+  ctx_->waiting_bytes += a.cost();
+  ctx_->archive.send(std::move(a));
   return true;
 }
 
@@ -185,16 +194,36 @@ void session::send_welcome(const std::map<std::string, std::vector<seq_range>>& 
   ctx_->rt.io().post([self = shared_from_this(), m = std::move(m)] { self->send(m); });
 }
 
-void session::send_ack(const std::map<std::string, std::vector<seq_range>>& stored, std::size_t bytes) {
+void session::send_ack(const std::map<std::string, std::vector<seq_range>>& stored, std::size_t cost) {
   v1::WireMessage m;
   for (auto& [record_class, ranges] : stored)
     fill(*m.mutable_ack()->add_stored(), record_class, ranges);
-  ctx_->rt.io().post([self = shared_from_this(), m = std::move(m), bytes] {
-    self->waiting_bytes_ -= bytes;
-    self->ctx_->waiting_bytes -= bytes;
+  ctx_->rt.io().post([self = shared_from_this(), m = std::move(m), cost] {
     self->send(m);
-    self->read();
+    self->done(cost);
   });
+}
+
+void session::decline(const std::string& why, std::size_t cost) {
+  ctx_->rt.io().post([self = shared_from_this(), why, cost] {
+    if (!self->closed_ && self->declined_.empty()) {
+      self->declined_ = why;
+      log::warn("batches declined peer={} gateway={} cause=\"{}\"", self->stream_->peer(), self->gateway_, why);
+      self->farewell_.expires_after(decline_grace);
+      self->farewell_.async_wait([self](boost::system::error_code ec) {
+        if (!ec)
+          self->refuse(self->declined_);
+      });
+    }
+    self->done(cost);
+  });
+}
+
+// So much less waits for the archive.
+void session::done(std::size_t cost) {
+  waiting_bytes_ -= cost;
+  ctx_->waiting_bytes -= cost;
+  read();
 }
 
 void session::refuse(const std::string& why) {

@@ -22,9 +22,9 @@ namespace holdfast::collector {
 
 struct context;
 
-/// One gateway's connection. Lives in the io loop's thread; send_welcome(), send_ack() and refuse()
-/// may be called from any.
-/// Reading stops while too many bytes wait for the archive, and so the gateway's window fills and it waits.
+/// One gateway's connection. Lives in the io loop's thread; send_welcome(), send_ack(), decline() and
+/// refuse() may be called from any.
+/// Reading stops while too much waits for the archive, and so the gateway's window fills and it waits.
 class session : public std::enable_shared_from_this<session> {
 public:
   session(std::shared_ptr<context> ctx, std::shared_ptr<net::stream> stream, std::function<void()> on_end);
@@ -36,8 +36,11 @@ public:
   void close(const std::string& why);
 
   void send_welcome(const std::map<std::string, std::vector<seq_range>>& present);
-  /// `bytes`: payload that no longer waits for the archive.
-  void send_ack(const std::map<std::string, std::vector<seq_range>>& stored, std::size_t bytes);
+  /// `cost`: of batches that no longer wait for the archive.
+  void send_ack(const std::map<std::string, std::vector<seq_range>>& stored, std::size_t cost);
+  /// A batch beyond a limit is not stored. What is within goes on for a while, then the gateway is told why and the
+  /// session ends: so it gets on with what is known, however often it comes again.
+  void decline(const std::string& why, std::size_t cost);
   /// Tells the gateway why and closes.
   void refuse(const std::string& why);
 
@@ -47,6 +50,7 @@ private:
   void take_frames();
   bool take(const v1::WireMessage& m, blob payload);
   bool take_data(const v1::WireMessage& m, blob payload);
+  void done(std::size_t cost);
   void send(const v1::WireMessage& m);
   void write();
   void watch();
@@ -57,6 +61,7 @@ private:
   net::wire_reader reader_;
   boost::asio::steady_timer idle_;
   boost::asio::steady_timer pause_;
+  boost::asio::steady_timer farewell_;
   std::deque<std::string> outgoing_;
   bool writing_ = false;
   bool reading_ = false;
@@ -67,6 +72,7 @@ private:
   std::string gateway_;         // empty: no hello yet
   std::uint64_t epoch_ = 0;
   std::size_t waiting_bytes_ = 0;
+  std::string declined_;        // why, the first time
 };
 
 } // namespace holdfast::collector

@@ -139,6 +139,49 @@ def test_reader_leaves(centre):
     assert done.returncode == 2 and b"failed to write output: No space left on device" in done.stderr
 
 
+def refusal_of(peer):
+    """Reads to the end of the session; acknowledgements that came, and the reason."""
+    acks, reason = [], None
+    while message := peer.next():
+        if message.HasField("ack"):
+            acks += [(stored.record_class, r.first, r.last) for stored in message.ack.stored for r in stored.ranges]
+        elif message.HasField("refusal"):
+            reason = message.refusal.reason
+    return acks, reason
+
+
+def test_burden(centre, report):
+    """20,000 classes, or 20,000 single numbers of one, in one session: what is beyond the limits is declined, what is
+    within is stored, the archive's loop goes on, and an honest gateway does not notice."""
+    pid = centre.pid("collector")
+    with Peer(centre, "honest") as honest, Peer(centre, "classes") as classes, Peer(centre, "holes") as holes:
+        honest.store(1, 10)
+        classes.connection.sendall(b"".join(Peer.data(1, 1, f"c{n}", gap=1) for n in range(20000)))
+        holes.connection.sendall(b"".join(Peer.data(2 * n + 2, 1, gap=1) for n in range(20000)))
+        # Known classes and numbers that make no hole go on behind what was declined.
+        classes.connection.sendall(Peer.data(2, 1, "c7", gap=1))
+        holes.connection.sendall(Peer.data(1, 1, gap=1))
+        slowest = 0
+        for first in range(11, 111):
+            began = time.monotonic()
+            honest.store(first, 1)
+            slowest = max(slowest, time.monotonic() - began)
+        acks, reason = refusal_of(classes)
+        assert reason and reason.endswith("more than 256 classes of one gateway"), reason
+        assert len({record_class for record_class, _, _ in acks}) == 256
+        assert any(record_class == "c7" and last == 2 for record_class, _, last in acks)
+        acks, reason = refusal_of(holes)
+        assert reason and "more holes than the collector remembers: 10000 ranges in a class" in reason, reason
+        assert sum(last - first + 1 for _, first, last in acks) == 10001
+    declined = centre.metric("collector", "holdfast_collector_declined_total")
+    report(slowest_honest_ms=slowest * 1e3, declined=declined,
+           holes=centre.metric("collector", "holdfast_collector_holes"))
+    assert declined == 20000 - 256 + 20000 - 10000
+    assert slowest < 5, "the honest gateway waits"
+    assert centre.pid("collector") == pid and centre.state("collector") == "running"
+    assert centre.collector_log().count("batches declined") == 2, "a line a session"
+
+
 def read_line(stream, timeout):
     assert select.select([stream], [], [], timeout)[0], f"nothing within {timeout} s"
     return stream.readline().decode()
