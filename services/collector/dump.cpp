@@ -29,7 +29,7 @@ constexpr auto poll = 50ms;  // --follow: how often the file is looked at
 // One look into the file: then its read transaction ends, before anything is written. Whoever reads the output may stop
 // reading; a transaction held meanwhile would keep every freed page from the collector.
 constexpr int batches_per_look = 256;
-constexpr std::size_t text_per_look = 4 << 20;
+constexpr std::size_t text_per_look = 1 << 20;
 
 std::string quoted(const std::string& name) {
   std::string text;
