@@ -103,8 +103,8 @@ struct checker {
     certificate(c.tls);
     if (c.tls.enabled && c.tls.certificate_file.empty() && c.tls.key_file.empty())
       to.add(at(&c.tls), "tls: the collector needs certificate_file and key_file");
-    // Only where both ends are in one file; otherwise the uplink says so when it meets such a batch.
-    if (c.max_frame.count < value.store.max_batch.count)
+    // Only where both ends are in one file: the centre's own file has no links, and its store section is nobody's.
+    if (!value.links.empty() && c.max_frame.count < value.store.max_batch.count)
       to.add(at(&c.max_frame, &value.store.max_batch), "the collector's max_frame is smaller than the store's max_batch");
   }
 

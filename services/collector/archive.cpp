@@ -8,7 +8,6 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <set>
 
 namespace holdfast::collector {
 
@@ -31,7 +30,8 @@ archive::archive(const config::collector& settings) {
                                                 storage::environment::mode::read_write);
   const auto names = env_->table_names();
   if (!names.empty() && std::find(names.begin(), names.end(), "meta") == names.end())
-    throw std::runtime_error(fmt::format("failed to open archive {}: an LMDB file of another program", settings.directory));
+    throw std::runtime_error(
+      fmt::format("failed to open archive {}: an LMDB file of another program", settings.directory));
   meta_ = *env_->open_table("meta");
   {
     storage::txn t(*env_, storage::txn::kind::write);
@@ -40,7 +40,8 @@ archive::archive(const config::collector& settings) {
       if (!id.ParseFromArray(row->data(), static_cast<int>(row->size())) || id.kind() != archive_kind)
         throw std::runtime_error(fmt::format("failed to open archive {}: it is a {}", settings.directory, id.kind()));
       if (id.oldest_reader() > archive_schema)
-        throw std::runtime_error(fmt::format("failed to open archive {}: written by a newer version", settings.directory));
+        throw std::runtime_error(
+          fmt::format("failed to open archive {}: written by a newer version", settings.directory));
     } else if (t.entries(meta_) > 0 || names.size() > 1) {  // "meta" is a common name
       throw std::runtime_error(
         fmt::format("failed to open archive {}: an LMDB file of another program", settings.directory));
@@ -70,6 +71,7 @@ void archive::load(inbox& into) {
       continue;
     const origin o{row.gateway(), row.epoch(), row.record_class()};
     known_[o] = {row.id(), std::string(e->key)};
+    last_origin_ = std::max(last_origin_, row.id());
     std::vector<seq_range> ranges;
     for (auto& r : row.ranges())
       ranges.push_back({r.first(), r.last()});
@@ -83,17 +85,6 @@ void archive::load(inbox& into) {
 std::uint64_t archive::used_bytes() {
   storage::txn t(*env_, storage::txn::kind::read);
   return t.used_bytes(batches_) + t.used_bytes(index_) + t.used_bytes(origins_);
-}
-
-archive::known_origin& archive::know(const origin& o) {
-  auto it = known_.find(o);
-  if (it == known_.end()) {
-    std::uint64_t highest = 0;
-    for (auto& [other, k] : known_)
-      highest = std::max(highest, k.id);
-    it = known_.emplace(o, known_origin{highest + 1, origin_key(o)}).first;
-  }
-  return it->second;
 }
 
 std::optional<bool> archive::same(const origin& o, seq_range r, std::uint32_t crc) {
@@ -118,12 +109,17 @@ std::optional<bool> archive::same(const origin& o, seq_range r, std::uint32_t cr
 
 void archive::append(const std::vector<arrival>& arrivals, const inbox& after) {
   storage::txn t(*env_, storage::txn::kind::write);
-  std::set<origin> touched;
+  std::map<origin, known_origin> touched;
+  auto new_origin = last_origin_;
   auto number = last_arrival_;
   const auto now = unix_nanos();
   for (auto& a : arrivals) {
-    auto& known = know(a.origin);
-    touched.insert(a.origin);
+    auto at = touched.find(a.origin);
+    if (at == touched.end()) {
+      auto known = known_.find(a.origin);
+      at = touched.emplace(a.origin, known != known_.end() ? known->second
+                                                           : known_origin{++new_origin, origin_key(a.origin)}).first;
+    }
     storage::stored_batch b;
     b.record_count = static_cast<std::uint32_t>(a.seqs.count());
     b.crc = a.crc;
@@ -132,13 +128,12 @@ void archive::append(const std::vector<arrival>& arrivals, const inbox& after) {
     b.stored_unix_nanos = now;
     b.payload = a.payload;
     b.encode(t.append(batches_, storage::seq_key(++number), b.encoded_bytes()));
-    const auto place = storage::seq_key(known.id) + storage::seq_key(a.seqs.first);
+    const auto place = storage::seq_key(at->second.id) + storage::seq_key(a.seqs.first);
     t.put(arrivals_, storage::seq_key(number), place);
     t.put(index_, place, storage::seq_key(number));
   }
-  for (auto& o : touched) {
+  for (auto& [o, known] : touched) {
     v1::OriginRow row;
-    auto& known = know(o);
     row.set_id(known.id);
     row.set_gateway(o.gateway);
     row.set_epoch(o.epoch);
@@ -151,6 +146,8 @@ void archive::append(const std::vector<arrival>& arrivals, const inbox& after) {
     t.put(origins_, known.key, row.SerializeAsString());
   }
   t.commit();
+  known_.merge(touched);
+  last_origin_ = new_origin;
   last_arrival_ = number;
 }
 

@@ -29,6 +29,8 @@ public:
 
   void load(inbox& into);
   std::uint64_t used_bytes();
+  /// A reader (dump) that was killed inside a look would keep freed pages from being used again.
+  void forget_dead_readers() { env_->clear_dead_readers(); }
 
   struct arrival {
     collector::origin origin;
@@ -51,7 +53,6 @@ private:
     std::uint64_t id;
     std::string key;
   };
-  known_origin& know(const origin& o);
 
   std::unique_ptr<service::instance_lock> lock_;
   std::unique_ptr<storage::environment> env_;
@@ -61,6 +62,7 @@ private:
   storage::table arrivals_ = 0;
   storage::table index_ = 0;
   std::map<origin, known_origin> known_;
+  std::uint64_t last_origin_ = 0;
   std::uint64_t last_arrival_ = 0;
 };
 

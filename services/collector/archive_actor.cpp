@@ -21,9 +21,10 @@ namespace {
 
 using namespace std::chrono_literals;
 
+// One commit: however much waits, the loop gets on and acknowledges in between.
 constexpr std::uint64_t max_commit_bytes = 16 << 20;
+constexpr std::size_t max_commit_batches = 4096;
 constexpr auto beat_period = 500ms;
-constexpr std::size_t max_origins = 100'000;
 
 struct archive_state {
   static inline const char* name = "ARCHIVE";
@@ -44,6 +45,8 @@ struct archive_state {
   metrics::value* records = nullptr;
   metrics::value* bytes = nullptr;
   metrics::value* duplicates = nullptr;
+  metrics::value* origins = nullptr;
+  metrics::value* holes = nullptr;
   metrics::value* commits = nullptr;
   metrics::value* used = nullptr;
 
@@ -51,7 +54,7 @@ struct archive_state {
   void on_arrived(const arrived& a);
   void take_gap(const arrived& a);
   bool same(const arrived& a);
-  void reject(const arrived& a, v1::Rejected::Reason why, const char* detail);
+  void reject(const arrived& a, v1::Rejected::Reason why, const std::string& detail);
   void wait(const arrived& a, bool fresh);
   void commit();
   bool store_fresh();
@@ -68,6 +71,8 @@ void archive_state::open() {
   records = &m.counter("holdfast_collector_records_total", "Records stored");
   bytes = &m.counter("holdfast_collector_bytes_total", "Payload bytes stored");
   duplicates = &m.counter("holdfast_collector_duplicates_total", "Batches that were here already");
+  origins = &m.gauge("holdfast_collector_origins", "Classes of epochs of gateways in the archive");
+  holes = &m.gauge("holdfast_collector_holes", "Holes in the numbers of all origins");
   commits = &m.counter("holdfast_collector_commits_total", "Commits");
   used = &m.gauge("holdfast_collector_used_bytes", "Space taken in the archive");
   check_space();
@@ -76,6 +81,8 @@ void archive_state::open() {
 void archive_state::check_space() {
   const auto now = file->used_bytes();
   used->set(static_cast<double>(now));
+  origins->set(static_cast<double>(present.origins()));
+  holes->set(static_cast<double>(present.holes()));
   full = now >= ctx->settings.quota.count;
   if (full)
     ctx->rt.set_state("archive", "full", fmt::format("{} of {} bytes; acknowledges no more", now,
@@ -85,25 +92,32 @@ void archive_state::check_space() {
 }
 
 void archive_state::on_arrived(const arrived& a) {
-  if (full || present.origins() > max_origins)
+  beat->beat();
+  if (full)
     return;  // no acknowledgement: the gateway keeps it and comes again
   if (a.gap_reason != 0)
     return take_gap(a);
-  const auto verdict = a.check_only ? present.look(a.origin, a.seqs) : present.take(a.origin, a.seqs);
-  if (a.check_only && verdict == inbox::verdict::fresh)
+  using verdict = inbox::verdict;
+  const auto found = a.check_only ? present.look(a.origin, a.seqs) : present.take(a.origin, a.seqs);
+  if (a.check_only && found == verdict::fresh)
     return reject(a, v1::Rejected::REASON_MISSING, "not here");
-  if (verdict == inbox::verdict::overlap || (verdict == inbox::verdict::duplicate && !same(a)))
+  if (inbox::limited(found))
+    return reject(a, v1::Rejected::REASON_LIMIT, present.limit_text(found));
+  if (found == verdict::overlap || (found == verdict::duplicate && !same(a)))
     return reject(a, v1::Rejected::REASON_CONFLICT, "other records are stored under these numbers");
-  if (verdict == inbox::verdict::duplicate && !a.check_only)
+  if (found == verdict::duplicate && !a.check_only)
     duplicates->add();
-  wait(a, verdict == inbox::verdict::fresh);
+  wait(a, found == verdict::fresh);
 }
 
 // A gap stands for what is not here; what came in spite of it stays.
 void archive_state::take_gap(const arrived& a) {
-  for (auto& piece : present.take_missing(a.origin, a.seqs)) {
+  for (auto& piece : present.missing(a.origin, a.seqs)) {
     auto part = a;
     part.seqs = piece;
+    part.from = nullptr;  // the whole is acknowledged
+    if (const auto found = present.take(a.origin, piece); inbox::limited(found))
+      return reject(a, v1::Rejected::REASON_LIMIT, present.limit_text(found));
     wait(part, true);
   }
   wait(a, false);
@@ -119,22 +133,33 @@ bool archive_state::same(const arrived& a) {
   });
 }
 
-void archive_state::reject(const arrived& a, v1::Rejected::Reason why, const char* detail) {
-  log::warn("batch rejected gateway={} class={} first_seq={} last_seq={} cause=\"{}\"", a.origin.gateway,
-            a.origin.record_class, a.seqs.first, a.seqs.last, detail);
+namespace {
+
+const char* reason_text(v1::Rejected::Reason why) {
+  switch (why) {
+    case v1::Rejected::REASON_CONFLICT: return "conflict";
+    case v1::Rejected::REASON_MISSING: return "missing";
+    default: return "limit";
+  }
+}
+
+} // namespace
+
+void archive_state::reject(const arrived& a, v1::Rejected::Reason why, const std::string& detail) {
+  ctx->rt.metrics().counter("holdfast_collector_rejected_total", "Batches not stored", {{"reason", reason_text(why)}}).add();
   v1::Rejected r;
   r.set_record_class(a.origin.record_class);
   r.set_first_seq(a.seqs.first);
   r.set_record_count(static_cast<std::uint32_t>(a.seqs.count()));
   r.set_reason(why);
   r.set_detail(detail);
-  a.from->send_rejected(r, a.payload.size());
+  a.from->send_rejected(r, a.cost());
 }
 
 void archive_state::wait(const arrived& a, bool fresh) {
   waiting.push_back({a, fresh});
   waiting_bytes += a.payload.size();
-  if (waiting_bytes >= max_commit_bytes)
+  if (waiting_bytes >= max_commit_bytes || waiting.size() >= max_commit_batches)
     return commit();
   if (!scheduled) {
     scheduled = true;
@@ -191,19 +216,21 @@ void archive_state::publish() {
 void archive_state::acknowledge() {
   struct answer {
     std::map<std::string, range_set> stored;
-    std::size_t bytes = 0;
+    std::size_t cost = 0;
   };
   std::map<std::shared_ptr<session>, answer> answers;
   for (auto& [w, fresh] : waiting) {
+    if (!w.from)
+      continue;
     auto& a = answers[w.from];
     a.stored[w.origin.record_class].insert(w.seqs);
-    a.bytes += w.payload.size();
+    a.cost += w.cost();
   }
   for (auto& [to, a] : answers) {
     std::map<std::string, std::vector<seq_range>> ranges;
     for (auto& [record_class, set] : a.stored)
       ranges[record_class] = set.ranges();
-    to->send_ack(ranges, a.bytes);
+    to->send_ack(ranges, a.cost);
   }
 }
 
@@ -214,7 +241,8 @@ void archive_state::give_up(const std::string& why) {
   for (auto& [w, fresh] : waiting) {
     if (fresh)
       present.give_back(w.origin, w.seqs);
-    sessions.insert(w.from);
+    if (w.from)
+      sessions.insert(w.from);
   }
   for (auto& s : sessions)
     s->refuse("archive cannot store now: " + why);
@@ -239,6 +267,7 @@ caf::behavior archive_actor(caf::stateful_actor<archive_state>* self, std::share
     [self](const greeted& g) { g.from->send_welcome(self->state.present.present(g.gateway, g.epoch)); },
     [self](caf::tick_atom) {
       self->state.beat->beat();
+      self->state.file->forget_dead_readers();
       if (self->state.full)
         self->state.check_space();
       self->delayed_send(self, beat_period, caf::tick_atom::value);

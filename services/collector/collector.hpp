@@ -25,7 +25,7 @@ namespace holdfast::collector {
 
 class session;
 
-// -- to ARCHIVE ---------------------------------------------------------------------------------------------------------
+// -- to ARCHIVE -------------------------------------------------------------------------------------------------------
 
 /// A gateway said hello and waits for what is present.
 struct greeted { std::shared_ptr<session> from; std::string gateway; std::uint64_t epoch; };
@@ -38,10 +38,12 @@ struct arrived {
   bool historical;
   bool check_only;  // no payload: is exactly this here?
   blob payload;
+  /// What it takes while it waits: a batch without payload is not free.
+  std::size_t cost() const noexcept { return payload.size() + 512; }
 };
 struct commit_due {};
 
-// -- to SERVER ----------------------------------------------------------------------------------------------------------
+// -- to SERVER --------------------------------------------------------------------------------------------------------
 
 struct listen_due {};
 
@@ -49,7 +51,7 @@ struct context {
   service::runtime& rt;
   config::collector settings;
   actor::slot archive;
-  std::atomic<std::size_t> waiting_bytes{0};  // payload of all sessions that is not committed
+  std::atomic<std::size_t> waiting_bytes{0};  // cost of all sessions' batches that are not committed
 };
 
 caf::actor spawn_archive(caf::actor_system& system, std::shared_ptr<context> ctx);

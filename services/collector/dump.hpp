@@ -1,14 +1,14 @@
 #pragma once
 
 #include <functional>
-#include <iosfwd>
 #include <string>
+#include <string_view>
 
 namespace holdfast::collector {
 
 struct dump_options {
   std::string directory;
-  bool follow = false;         ///< go on with what arrives; in seq order, a hole is waited for
+  bool follow = false;         ///< go on with what arrives; in seq order, a hole is waited for (and told)
   bool arrival_order = false;  ///< as the batches came, backlog behind live; else exact seq order per origin
   std::function<bool()> stop;  ///< asked between batches
   std::string gateway;         ///< only this one; empty: all
@@ -16,8 +16,12 @@ struct dump_options {
   bool stats_only = false;     ///< a line per origin instead of records
 };
 
-/// Prints what the collector has as JSON lines (common/render), beside a running collector if there is one.
-/// Returns 0; 1: a damaged batch was met (and named on standard error); 2: the directory cannot be read.
-int dump(const dump_options& options, std::ostream& out);
+/// Takes whole lines; may wait as long as it likes. False: nobody reads any more.
+using text_sink = std::function<bool(std::string_view)>;
+
+/// Prints what the collector has as JSON lines (common/render), beside a running collector if there is one; while `out`
+/// waits, the archive is not held. Damaged batches and holes that stay open are named on standard error.
+/// Returns 0; 1: a damaged batch was met; 2: the directory cannot be read.
+int dump(const dump_options& options, const text_sink& out);
 
 } // namespace holdfast::collector

@@ -12,7 +12,7 @@ namespace holdfast::collector {
 
 namespace {
 
-// Payload one session may have waiting for a commit; a gateway's own window is usually below.
+// What one session may have waiting for a commit (arrived::cost); a gateway's own window is usually below.
 constexpr std::size_t max_waiting = 32 << 20;
 constexpr std::size_t max_waiting_of_all = 128 << 20;
 constexpr std::chrono::milliseconds hello_deadline{10'000};
@@ -84,7 +84,8 @@ void session::read() {
     return read_later();
   reading_ = true;
   auto [to, size] = reader_.room();
-  stream_->read_some(boost::asio::buffer(to, size), [self = shared_from_this()](boost::system::error_code ec, std::size_t n) {
+  const auto buffer = boost::asio::buffer(to, size);
+  stream_->read_some(buffer, [self = shared_from_this()](boost::system::error_code ec, std::size_t n) {
     self->reading_ = false;
     if (ec)
       return self->close(ec.message());
@@ -120,6 +121,10 @@ void session::take_frames() {
 
 // False: the session is over.
 bool session::take(const v1::WireMessage& m, blob payload) {
+  if (m.has_hello() && !gateway_.empty()) {
+    refuse("a second hello");
+    return false;
+  }
   if (m.has_hello()) {
     if (m.hello().protocol() != net::wire_protocol || m.hello().gateway().empty() || m.hello().epoch() == 0) {
       refuse(fmt::format("hello with protocol {}; this collector speaks {}", m.hello().protocol(), net::wire_protocol));
@@ -166,11 +171,12 @@ bool session::take_data(const v1::WireMessage& m, blob payload) {
     refuse(fmt::format("batch {} {} does not match its checksum or kind", d.record_class(), d.first_seq()));
     return false;
   }
-  waiting_bytes_ += payload.size();
-  ctx_->waiting_bytes += payload.size();
-  ctx_->archive.send(arrived{shared_from_this(), {gateway_, epoch_, d.record_class()},
-                             {d.first_seq(), d.first_seq() + d.record_count() - 1}, d.crc32c(), d.gap_reason(),
-                             d.historical(), d.check_only(), std::move(payload)});
+  arrived a{shared_from_this(), {gateway_, epoch_, d.record_class()},
+            {d.first_seq(), d.first_seq() + d.record_count() - 1}, d.crc32c(), d.gap_reason(), d.historical(),
+            d.check_only(), std::move(payload)};
+  waiting_bytes_ += a.cost();
+  ctx_->waiting_bytes += a.cost();
+  ctx_->archive.send(std::move(a));
   return true;
 }
 
@@ -185,27 +191,33 @@ void session::send_welcome(const std::map<std::string, std::vector<seq_range>>& 
   ctx_->rt.io().post([self = shared_from_this(), m = std::move(m)] { self->send(m); });
 }
 
-void session::send_ack(const std::map<std::string, std::vector<seq_range>>& stored, std::size_t bytes) {
+void session::send_ack(const std::map<std::string, std::vector<seq_range>>& stored, std::size_t cost) {
   v1::WireMessage m;
   for (auto& [record_class, ranges] : stored)
     fill(*m.mutable_ack()->add_stored(), record_class, ranges);
-  ctx_->rt.io().post([self = shared_from_this(), m = std::move(m), bytes] {
-    self->waiting_bytes_ -= bytes;
-    self->ctx_->waiting_bytes -= bytes;
+  ctx_->rt.io().post([self = shared_from_this(), m = std::move(m), cost] {
     self->send(m);
-    self->read();
+    self->done(cost);
   });
 }
 
-void session::send_rejected(const v1::Rejected& r, std::size_t bytes) {
+void session::send_rejected(const v1::Rejected& r, std::size_t cost) {
   v1::WireMessage m;
   *m.mutable_rejected() = r;
-  ctx_->rt.io().post([self = shared_from_this(), m = std::move(m), bytes] {
-    self->waiting_bytes_ -= bytes;
-    self->ctx_->waiting_bytes -= bytes;
+  ctx_->rt.io().post([self = shared_from_this(), m = std::move(m), cost] {
+    if (!std::exchange(self->rejected_, true))  // once a session: a store that gives numbers again has many
+      log::warn("batches rejected peer={} gateway={} class={} first_seq={} cause=\"{}\"", self->stream_->peer(),
+                self->gateway_, m.rejected().record_class(), m.rejected().first_seq(), m.rejected().detail());
     self->send(m);
-    self->read();
+    self->done(cost);
   });
+}
+
+// So much less waits for the archive.
+void session::done(std::size_t cost) {
+  waiting_bytes_ -= cost;
+  ctx_->waiting_bytes -= cost;
+  read();
 }
 
 void session::refuse(const std::string& why) {

@@ -23,9 +23,9 @@ namespace holdfast::collector {
 
 struct context;
 
-/// One gateway's connection. Lives in the io loop's thread; send_welcome(), send_ack() and refuse()
-/// may be called from any.
-/// Reading stops while too many bytes wait for the archive, and so the gateway's window fills and it waits.
+/// One gateway's connection. Lives in the io loop's thread; send_welcome(), send_ack(), send_rejected() and
+/// refuse() may be called from any.
+/// Reading stops while too much waits for the archive, and so the gateway's window fills and it waits.
 class session : public std::enable_shared_from_this<session> {
 public:
   session(std::shared_ptr<context> ctx, std::shared_ptr<net::stream> stream, std::function<void()> on_end);
@@ -37,10 +37,10 @@ public:
   void close(const std::string& why);
 
   void send_welcome(const std::map<std::string, std::vector<seq_range>>& present);
-  /// `bytes`: payload that no longer waits for the archive.
-  void send_ack(const std::map<std::string, std::vector<seq_range>>& stored, std::size_t bytes);
-  /// This batch is not acknowledged, and why; `bytes` as above.
-  void send_rejected(const v1::Rejected& r, std::size_t bytes);
+  /// `cost`: of batches that no longer wait for the archive.
+  void send_ack(const std::map<std::string, std::vector<seq_range>>& stored, std::size_t cost);
+  /// This batch is not stored, and why; the session goes on.
+  void send_rejected(const v1::Rejected& r, std::size_t cost);
   /// Tells the gateway why and closes.
   void refuse(const std::string& why);
 
@@ -50,6 +50,7 @@ private:
   void take_frames();
   bool take(const v1::WireMessage& m, blob payload);
   bool take_data(const v1::WireMessage& m, blob payload);
+  void done(std::size_t cost);
   void send(const v1::WireMessage& m);
   void write();
   void watch();
@@ -70,6 +71,7 @@ private:
   std::string gateway_;         // empty: no hello yet
   std::uint64_t epoch_ = 0;
   std::size_t waiting_bytes_ = 0;
+  bool rejected_ = false;       // and the log has said why, once
 };
 
 } // namespace holdfast::collector

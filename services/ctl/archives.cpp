@@ -6,6 +6,8 @@
 #include "services/collector/dump.hpp"
 #include "services/store/inspect.hpp"
 
+#include <unistd.h>
+
 #include <iostream>
 
 namespace holdfast::ctl {
@@ -44,9 +46,12 @@ int collector_dump(const site_options& where, const dump_request& request) {
   options.gateway = request.gateway;
   options.stream = request.stream;
   options.stats_only = request.stats_only;
-  // A closed pipe shows as a failed stream.
-  options.stop = [] { return stop_requested() || !std::cout; };
-  return collector::dump(options, std::cout);
+  options.stop = stop_requested;
+  line_output out(STDOUT_FILENO);
+  const auto code = collector::dump(options, [&](std::string_view lines) { return out.write(lines) && out.flush(); });
+  if (!out.error().empty())
+    throw failure(unreachable, "failed to write output: " + out.error());
+  return code;
 }
 
 } // namespace holdfast::ctl

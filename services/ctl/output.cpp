@@ -2,11 +2,13 @@
 
 #include <fmt/format.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cmath>
 #include <csignal>
+#include <cstring>
 
 namespace holdfast::ctl {
 
@@ -24,9 +26,18 @@ bool goes_at_once(int fd) {
 
 void take_signals() {
   struct sigaction action{};
-  action.sa_handler = [](int) { stop = 1; };  // no SA_RESTART: waiting calls return
-  ::sigaction(SIGINT, &action, nullptr);
-  ::sigaction(SIGTERM, &action, nullptr);
+  // No SA_RESTART: waiting calls return. The alarm wakes one that begins to wait just after the signal.
+  action.sa_handler = [](int) {
+    stop = 1;
+    const itimerval soon{{}, {0, 50'000}};
+    ::setitimer(ITIMER_REAL, &soon, nullptr);
+  };
+  for (const int number : {SIGINT, SIGTERM, SIGHUP, SIGALRM}) {
+    struct sigaction before{};
+    ::sigaction(number, nullptr, &before);
+    if (number != SIGHUP || before.sa_handler != SIG_IGN)
+      ::sigaction(number, &action, nullptr);
+  }
   action.sa_handler = SIG_IGN;
   ::sigaction(SIGPIPE, &action, nullptr);
 }
@@ -46,13 +57,21 @@ bool line_output::flush() {
   std::string_view rest = buffer_;
   while (!rest.empty() && !broken_) {
     const auto n = ::write(fd_, rest.data(), rest.size());
-    if (n > 0)
+    if (n > 0) {
       rest.remove_prefix(static_cast<std::size_t>(n));
-    else if (errno != EINTR || stop_requested())
+      if (stop_requested())
+        rest = rest.substr(0, rest.find('\n') + 1);  // whoever still reads gets whole lines
+    } else if (errno != EINTR || stop_requested()) {
       broken_ = true;  // a reader that is gone, or one that is stuck while we are asked to stop
+      cause_ = errno;
+    }
   }
   buffer_.clear();
   return !broken_;
+}
+
+std::string line_output::error() const {
+  return cause_ == 0 || cause_ == EINTR || cause_ == EPIPE ? "" : std::strerror(cause_);
 }
 
 std::string human_bytes(double bytes) {

@@ -9,7 +9,8 @@
 
 namespace holdfast::ctl {
 
-/// From now on SIGINT and SIGTERM only ask to stop, and a closed pipe is an error of write, not a signal.
+/// From now on SIGINT, SIGTERM and SIGHUP (unless ignored, as by nohup) only ask to stop and end whatever waits, and a
+/// closed pipe is an error of write, not a signal.
 void take_signals();
 bool stop_requested() noexcept;
 
@@ -24,11 +25,14 @@ public:
   /// `lines` ends with a newline. False: nobody reads any more.
   bool write(std::string_view lines);
   bool flush();
+  /// Why a write failed, such as a full disk; empty when none did, the reader just left, or we were asked to stop.
+  std::string error() const;
 
 private:
   int fd_;
   bool at_once_;
   bool broken_ = false;
+  int cause_ = 0;
   std::string buffer_;
 };
 

@@ -175,8 +175,13 @@ TEST_CASE("values that contradict each other", "[config]") {
          {"watchdog:\n  backoff_first: 1min", 2, "backoff_cap is shorter"},
          {"collector:\n  tls: {}", 2, "needs certificate_file and key_file"},
          {"store:\n  quota: 16MiB\n  max_batch: 32MiB", 3, "max_batch is larger than quota"},
+         {link_with("window: 8MiB") + "collector:\n  max_frame: 1MiB", 6, "max_frame is smaller than the store's"},
          {source_with("type: udp-server\n    listen: 'h:1'\n    window: 16KiB"), 5, "window is smaller"},
          {source_with("type: udp-server\n    listen: 'h:1'\n    batch: {size: 5MiB}"), 5, "do not fit into the store's"}});
+}
+
+TEST_CASE("a collector's own file is not held against the store's defaults", "[config]") {
+  CHECK(load_text("collector:\n  max_frame: 64KiB\n", "t").problems.empty());
 }
 
 TEST_CASE("register maps", "[config]") {
