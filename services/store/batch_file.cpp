@@ -1,12 +1,13 @@
 #include "services/store/batch_file.hpp"
 
 #include "common/core/time.hpp"
+#include "common/storage/data_file.hpp"
 #include "common/storage/stored_batch.hpp"
-#include "common/telemetry/log.hpp"
 #include "holdfast/v1/record.pb.h"
 #include "holdfast/v1/storage.pb.h"
 
 #include <fmt/format.h>
+#include <lmdb.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -17,11 +18,21 @@ namespace fs = std::filesystem;
 
 namespace {
 
+constexpr std::string_view class_prefix = "class/";
+
+// A checksum guards payloads only: a row that cannot be read says that the disk has changed the file.
 template <class Message> Message parse(std::string_view bytes, const char* what) {
   Message m;
   if (!m.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())))
-    throw storage::error(0, fmt::format("failed to read {}: not understood", what));
+    throw storage::error(MDB_CORRUPTED, fmt::format("failed to read {}: not understood", what));
   return m;
+}
+
+std::unique_ptr<service::instance_lock> lock(const std::string& directory) {
+  std::error_code cause;
+  if (fs::create_directories(directory, cause); cause)
+    throw std::runtime_error(fmt::format("failed to create store {}: {}", directory, cause.message()));
+  return std::make_unique<service::instance_lock>(directory, "holdfast-store");
 }
 
 std::string delivery_key(const std::string& destination, const std::string& record_class) {
@@ -33,43 +44,120 @@ std::string delivery_key(const std::string& destination, const std::string& reco
 std::uint64_t map_bytes(config::bytes quota) { return quota.count + quota.count / 8 + (64ULL << 20); }
 
 batch_file::batch_file(const config::store& settings, const std::string& gateway,
-                       const std::vector<config::record_class>& classes) {
-  std::error_code cause;
-  if (fs::create_directories(settings.directory, cause); cause)
-    throw std::runtime_error(fmt::format("failed to create store {}: {}", settings.directory, cause.message()));
-  lock_ = std::make_unique<service::instance_lock>(settings.directory, "holdfast-store");
+                       const std::vector<config::record_class>& classes)
+    : lock_(lock(settings.directory)), starts_(settings.directory), reserve_(settings.directory) {
+  const setting s{settings, gateway, classes};
   try {
-    open(settings, gateway);
-  } catch (const storage::error& e) {
-    if (!e.damaged())
-      throw;
-    quarantine(settings.directory, e.what());
-    open(settings, gateway);
+    open_or_set_aside(s);
+  } catch (...) {
+    starts_.settled();  // it said why, and did not die of it
+    throw;
   }
-  for (auto& c : classes)
-    tables_[c.name] = *env_->open_table("class/" + c.name);
-  storage::txn t(*env_, storage::txn::kind::read);
-  for (auto& [name, table] : tables_) {
-    auto row = t.get(classes_, name);
-    heads_[name] = row ? parse<v1::ClassRow>(*row, "class row").last_seq() : 0;
+  reserve_.take();
+}
+
+batch_file::~batch_file() {
+  env_.reset();
+  starts_.settled();
+}
+
+void batch_file::open_or_set_aside(const setting& s) {
+  const auto& directory = s.store.directory;
+  auto cause = starts_.condemned();
+  if (cause.empty() && starts_.failed() >= storage::start_marker::suspicious)
+    cause = storage::examine(directory);
+  for (;;) {
+    if (!cause.empty()) {
+      if (fs::exists(fs::path(directory) / "data.mdb"))
+        set_aside_ = storage::set_aside(directory, cause);
+      starts_.file_replaced();
+    }
+    try {
+      return open(s);
+    } catch (const storage::error& e) {
+      env_.reset();
+      cause = e.damaged() ? e.what() : e.full() ? "" : storage::examine(directory);
+      const bool again = cause.empty() ? e.full() && reserve_.give_up() : set_aside_.empty();
+      if (!again)
+        throw;
+    } catch (const foreign_directory&) {  // or one of ours whose names are damaged
+      env_.reset();
+      cause = set_aside_.empty() ? storage::examine(directory) : "";
+      if (cause.empty())
+        throw;
+    }
   }
 }
 
-void batch_file::open(const config::store& settings, const std::string& gateway) {
-  env_.reset();
-  env_ = std::make_unique<storage::environment>(settings.directory, map_bytes(settings.quota),
+void batch_file::open(const setting& s) {
+  env_ = std::make_unique<storage::environment>(s.store.directory, map_bytes(s.store.quota),
                                                 storage::environment::mode::read_write);
   const auto names = env_->table_names();
   const bool ours = std::find(names.begin(), names.end(), "meta") != names.end();
   if (!names.empty() && !ours)
     throw foreign_directory(fmt::format("failed to open store {}: an LMDB file of another program (database \"{}\")",
-                                        settings.directory, names.front()));
+                                        s.store.directory, names.front()));
   meta_ = *env_->open_table("meta");
-  check_identity(gateway);
+  check_identity(s.gateway);
   classes_ = *env_->open_table("classes");
   producers_ = *env_->open_table("producers");
   delivery_ = *env_->open_table("delivery");
   env_->clear_dead_readers();
+  open_classes(s.classes);
+  producer_table producers;
+  delivery_state delivery;
+  load(producers, delivery);  // a trial: what is damaged shows here, while the file can still be set aside
+}
+
+void batch_file::open_classes(const std::vector<config::record_class>& classes) {
+  tables_.clear();
+  retired_tables_.clear();
+  retired_.clear();
+  heads_.clear();
+  for (auto& c : classes)
+    tables_[c.name] = *env_->open_table(std::string(class_prefix) + c.name);
+  for (auto& name : env_->table_names()) {
+    if (!name.starts_with(class_prefix) || tables_.contains(name.substr(class_prefix.size())))
+      continue;
+    retired_tables_.push_back(*env_->open_table(name));
+    storage::txn t(*env_, storage::txn::kind::read);
+    if (const auto batches = t.entries(retired_tables_.back()); batches > 0)
+      retired_[name.substr(class_prefix.size())] = batches;
+  }
+  storage::txn t(*env_, storage::txn::kind::read);
+  for (auto& [name, table] : tables_) {
+    auto row = t.get(classes_, name);
+    heads_[name] = row ? parse<v1::ClassRow>(*row, "class row").last_seq() : 0;
+    storage::cursor newest(t, table);
+    newest.last();  // damage at either end shows now
+    newest.first();
+  }
+}
+
+void batch_file::condemn(const storage::error& e) {
+  if (e.damaged())
+    starts_.condemn(e.what());
+}
+
+std::uint64_t batch_file::used_bytes(storage::txn& t) const {
+  std::uint64_t sum = 0;
+  for (auto& [name, table] : tables_)
+    sum += t.used_bytes(table);
+  for (auto table : retired_tables_)
+    sum += t.used_bytes(table);
+  return sum;
+}
+
+std::uint64_t batch_file::used_bytes() {
+  storage::txn t(*env_, storage::txn::kind::read);
+  return used_bytes(t);
+}
+
+std::uint64_t batch_file::room() {
+  const auto reserved = reserve_.held() ? 0 : storage::reserve::bytes;
+  const auto disk = storage::available_bytes(env_->directory());
+  storage::txn t(*env_, storage::txn::kind::read);
+  return t.free_bytes() + env_->growth(disk > reserved ? disk - reserved : 0);
 }
 
 void batch_file::check_identity(const std::string& gateway) {
@@ -97,16 +185,6 @@ void batch_file::check_identity(const std::string& gateway) {
   id.set_created_unix_nanos(unix_nanos());
   t.put(meta_, "store", id.SerializeAsString());
   t.commit();
-}
-
-void batch_file::quarantine(const std::string& directory, const std::string& cause) {
-  env_.reset();
-  const auto from = fs::path(directory) / "data.mdb";
-  const auto to = fs::path(directory) / fmt::format("data.mdb.damaged-{}", unix_nanos());
-  fs::rename(from, to);
-  fs::remove(fs::path(directory) / "lock.mdb");  // holds reader slots only
-  set_aside_ = to.string();
-  log::error("store file set aside file={} cause=\"{}\"", set_aside_, cause);
 }
 
 void batch_file::load(producer_table& producers, delivery_state& delivery) {
@@ -139,7 +217,7 @@ std::uint64_t batch_file::last_possible(storage::txn& t, storage::cursor& at, co
   return std::max(first, row ? parse<v1::ClassRow>(*row, "class row").last_seq() : first);
 }
 
-std::optional<batch> batch_file::read_at_or_after(const std::string& record_class, std::uint64_t seq) {
+std::optional<batch> batch_file::read_at_or_after(const std::string& record_class, std::uint64_t seq) try {
   storage::txn t(*env_, storage::txn::kind::read);
   storage::cursor c(t, tables_.at(record_class));
   auto e = c.at_or_after(storage::seq_key(seq));
@@ -160,6 +238,9 @@ std::optional<batch> batch_file::read_at_or_after(const std::string& record_clas
   }
   b.gap_reason = v1::GAP_REASON_DAMAGED;
   return b;
+} catch (const storage::error& e) {
+  condemn(e);
+  throw;
 }
 
 std::optional<std::int64_t> batch_file::stored_at(const std::string& record_class, std::uint64_t seq) {
@@ -209,18 +290,13 @@ void batch_file::update::delivered(const std::string& destination, const std::st
   txn_.put(file_.delivery_, delivery_key(destination, record_class), row.SerializeAsString());
 }
 
-void batch_file::update::remove(const std::string& record_class, seq_range r) {
-  txn_.erase_seqs(file_.tables_.at(record_class), r.first, r.last);
+std::uint64_t batch_file::update::remove(const std::string& record_class, seq_range r, std::uint64_t most) {
+  return txn_.erase_seqs(file_.tables_.at(record_class), r.first, r.last, most);
 }
 
 void batch_file::update::touch() { txn_.put(file_.meta_, "touched", storage::seq_key(static_cast<std::uint64_t>(now_))); }
 
-std::uint64_t batch_file::update::used_bytes() {
-  std::uint64_t sum = 0;
-  for (auto& [name, table] : file_.tables_)
-    sum += txn_.used_bytes(table);
-  return sum;
-}
+std::uint64_t batch_file::update::used_bytes() { return file_.used_bytes(txn_); }
 
 void batch_file::update::commit() {
   for (auto& [name, head] : heads_) {
