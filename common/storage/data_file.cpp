@@ -26,6 +26,7 @@ constexpr std::uint32_t magic = 0xBEEFC0DE;
 constexpr std::uint32_t version = 1;
 constexpr std::uint16_t meta_flag = 0x08;
 constexpr std::size_t meta_bytes = 152;
+constexpr off_t lock_bytes = 8192;  // at least what LMDB makes of it for 64 readers
 constexpr std::uint64_t most_unwritten_pages = 16;  // seen: one; what is missing in earnest is set aside when it is met
 
 struct meta {
@@ -36,7 +37,7 @@ struct meta {
 
 struct descriptor {
   int fd;
-  explicit descriptor(const std::string& path, int flags) : fd(::open(path.c_str(), flags | O_CLOEXEC)) {}
+  descriptor(const std::string& path, int flags) : fd(::open(path.c_str(), flags | O_CLOEXEC, 0600)) {}
   ~descriptor() {
     if (fd >= 0)
       ::close(fd);
@@ -100,6 +101,35 @@ void complete_data_file(const std::string& directory) {
     return;
   if (::truncate(path.c_str(), static_cast<off_t>(f.promised)) != 0)
     throw error(errno, fmt::format("failed to complete {}: {}", path, std::strerror(errno)));
+}
+
+void back_lock_file(const std::string& directory) {
+  const auto path = (fs::path(directory) / "lock.mdb").string();
+  const descriptor file(path, O_RDWR | O_CREAT);
+  if (file.fd < 0)
+    return;  // LMDB says why
+  const int cause = ::fallocate(file.fd, FALLOC_FL_KEEP_SIZE, 0, lock_bytes) == 0 ? 0 : errno;
+  if (cause == ENOSPC || cause == EDQUOT)
+    throw error(cause, fmt::format("failed to create {}: {}", path, std::strerror(cause)));
+}
+
+void remove_unfinished(const std::string& directory) {
+  std::error_code ignored;
+  fs::remove(fs::path(directory) / "data.mdb", ignored);
+  fs::remove(fs::path(directory) / "lock.mdb", ignored);
+}
+
+bool pages_known(std::string_view value, std::uint32_t page_bytes) {
+  constexpr std::uint32_t header_bytes = 16;
+  if (value.size() < page_bytes / 2)
+    return true;  // beside its key
+  std::uint16_t flags = 0;
+  std::uint32_t pages = 0;
+  std::memcpy(&flags, value.data() - header_bytes + 10, sizeof flags);
+  std::memcpy(&pages, value.data() - header_bytes + 12, sizeof pages);
+  constexpr std::uint16_t overflow = 0x04;
+  constexpr std::uint16_t dirty = 0x10;
+  return (flags & ~dirty) == overflow && pages == (header_bytes - 1 + value.size()) / page_bytes + 1;
 }
 
 std::string set_aside(const std::string& directory, const std::string& cause) {

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 namespace holdfast::storage {
 
@@ -22,6 +23,17 @@ std::string damage_of(const std::string& directory);
 /// A page that was taken and given back in one commit, at the end of the file, is never written: a sound file may lack a
 /// few pages there. They are added as a hole, so that no access can end the process. Throws error.
 void complete_data_file(const std::string& directory);
+
+/// LMDB writes its lock file through a map: without blocks behind it, on a full disk, the process would end with SIGBUS.
+/// Throws error where there is no room.
+void back_lock_file(const std::string& directory);
+
+/// What a first start has begun that failed for want of room is not a damaged file.
+void remove_unfinished(const std::string& directory);
+
+/// A long value lies on pages of its own, and LMDB believes what their header says of their number: wrong, a deletion would
+/// free pages of others, or loop for hours. `value` is as a cursor gives it.
+bool pages_known(std::string_view value, std::uint32_t page_bytes);
 
 /// Renames <directory>/data.mdb (it is never deleted), logs why and returns the new path. Not while it is open.
 std::string set_aside(const std::string& directory, const std::string& cause);

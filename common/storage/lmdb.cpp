@@ -11,11 +11,9 @@
 #include <cstdio>
 #include <cstring>
 #include <endian.h>
-#include <fcntl.h>
 #include <filesystem>
 #include <fstream>
 #include <sys/mman.h>
-#include <unistd.h>
 
 namespace holdfast::storage {
 
@@ -36,9 +34,8 @@ std::string_view view(const MDB_val& v) { return {static_cast<const char*>(v.mv_
 
 constexpr unsigned max_tables = 256;
 constexpr unsigned max_readers = 64;
-constexpr off_t lock_bytes = 8192;                 // at least what LMDB makes of it for so many readers
-constexpr std::uint64_t delete_room = 64 << 20;    // a file above its bound must still be emptied
-constexpr std::uint64_t least_write = 1 << 20;     // LMDB writes less at a time
+constexpr std::uint64_t delete_room = 64 << 20;  // a file above its bound must still be emptied
+constexpr std::uint64_t least_write = 1 << 20;   // LMDB writes less at a time
 
 namespace fs = std::filesystem;
 
@@ -46,25 +43,6 @@ std::uint64_t size_of(const fs::path& file) {
   std::error_code absent;
   const auto bytes = fs::file_size(file, absent);
   return absent ? 0 : bytes;
-}
-
-// LMDB writes its lock file through a map: without a block behind it, on a full disk, the process would end with SIGBUS.
-void back_lock_file(const std::string& directory) {
-  const auto path = (fs::path(directory) / "lock.mdb").string();
-  const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-  if (fd < 0)
-    return;  // LMDB says why
-  const int cause = ::fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, lock_bytes) == 0 ? 0 : errno;
-  ::close(fd);
-  if (cause == ENOSPC || cause == EDQUOT)
-    throw error(cause, fmt::format("failed to create {}: {}", path, std::strerror(cause)));
-}
-
-// What a start that failed for want of room has begun is not a damaged file.
-void remove_empty(const std::string& directory) {
-  std::error_code ignored;
-  fs::remove(fs::path(directory) / "data.mdb", ignored);
-  fs::remove(fs::path(directory) / "lock.mdb", ignored);
 }
 
 } // namespace
@@ -92,7 +70,7 @@ environment::environment(const std::string& directory, std::uint64_t map_bytes, 
     open(map_bytes == 0 || fresh ? map_bytes : std::max(map_bytes, file_bytes + delete_room));
   } catch (const error&) {
     if (fresh)
-      remove_empty(directory);
+      remove_unfinished(directory);
     throw;
   }
 }
@@ -222,9 +200,18 @@ bool txn::erase(table t, std::string_view key) {
 std::uint64_t txn::erase_seqs(table t, std::uint64_t first, std::uint64_t last, std::uint64_t most) {
   cursor c(*this, t);
   std::uint64_t n = 0;
-  for (auto e = c.at_or_after(seq_key(first)); n < most && e && key_seq(e->key) <= last; e = c.next(), ++n)
-    c.erase();
+  for (auto e = c.at_or_after(seq_key(first)); n < most && e && key_seq(e->key) <= last; e = c.next())
+    if (pages_known(e->value, page_bytes())) {
+      c.erase();
+      ++n;
+    }
   return n;
+}
+
+std::uint32_t txn::page_bytes() {
+  MDB_stat s;
+  check(::mdb_stat(txn_, 0, &s), "read statistics");
+  return s.ms_psize;
 }
 
 // Database 0 is LMDB's list of free pages: each entry begins with how many it lists.
@@ -236,9 +223,7 @@ std::uint64_t txn::free_bytes() {
     std::memcpy(&n, e->value.data(), std::min(sizeof n, e->value.size()));
     pages += n;
   }
-  MDB_stat s;
-  check(::mdb_stat(txn_, 0, &s), "read statistics");
-  return pages * s.ms_psize;
+  return pages * page_bytes();
 }
 
 std::uint64_t txn::used_bytes(table t) {

@@ -83,7 +83,8 @@ public:
   /// Appends a key that sorts after all others and returns where to write its value.
   char* append(table t, std::string_view key, std::size_t bytes);
   bool erase(table t, std::string_view key);
-  /// Deletes the entries with seq keys (seq_key) in [first, last], the first `most` of them; returns how many.
+  /// Deletes the entries with seq keys (seq_key) in [first, last], the first `most` of them; returns how many. Entries whose
+  /// pages are damaged stay: deleting them would harm others.
   std::uint64_t erase_seqs(table t, std::uint64_t first, std::uint64_t last, std::uint64_t most = UINT64_MAX);
   /// Pages of the file that hold nothing now. In a read transaction.
   std::uint64_t free_bytes();
@@ -94,6 +95,7 @@ public:
   MDB_txn* native() const noexcept { return txn_; }
 
 private:
+  std::uint32_t page_bytes();
   MDB_txn* txn_ = nullptr;
 };
 
