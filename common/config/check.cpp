@@ -50,6 +50,28 @@ struct checker {
     for (const auto& d : value.destinations)
       for (const auto& name : d.classes)
         known(name, names, "class", at(&name));
+    wanted();
+  }
+
+  /// What no destination wants would stay in the store until it is full.
+  void wanted() const {
+    const auto& all = value.destinations;
+    const auto unwanted = [&](const std::string& name) {
+      return !all.empty() && std::none_of(all.begin(), all.end(), [&](const destination& d) {
+        return d.classes.empty() || std::find(d.classes.begin(), d.classes.end(), name) != d.classes.end();
+      });
+    };
+    const std::string text = " is wanted by no destination; its records would fill the store";
+    for (const auto& c : value.classes) {
+      if (!unwanted(c.name))
+        continue;
+      if (where.contains(&c.name))
+        to.add(at(&c.name), "class " + quoted(c.name) + text);
+      else  // a default one: only where a source uses it
+        for (const auto& s : value.sources)
+          if (s.record_class == c.name)
+            to.add(at(&s.record_class, &s), "class " + quoted(c.name) + text);
+    }
   }
 
   void destinations() {

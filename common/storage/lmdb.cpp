@@ -1,8 +1,12 @@
 #include "common/storage/lmdb.hpp"
 
+#include "common/storage/data_file.hpp"
+#include "common/storage/reserve.hpp"
+
 #include <fmt/format.h>
 #include <lmdb.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -30,18 +34,48 @@ std::string_view view(const MDB_val& v) { return {static_cast<const char*>(v.mv_
 
 constexpr unsigned max_tables = 256;
 constexpr unsigned max_readers = 64;
+constexpr std::uint64_t delete_room = 64 << 20;  // a file above its bound must still be emptied
+constexpr std::uint64_t least_write = 1 << 20;   // LMDB writes less at a time
+
+namespace fs = std::filesystem;
+
+std::uint64_t size_of(const fs::path& file) {
+  std::error_code absent;
+  const auto bytes = fs::file_size(file, absent);
+  return absent ? 0 : bytes;
+}
 
 } // namespace
 
 bool error::full() const noexcept { return code_ == MDB_MAP_FULL || code_ == ENOSPC || code_ == EDQUOT; }
 
 bool error::damaged() const noexcept {
-  return code_ == MDB_CORRUPTED || code_ == MDB_PAGE_NOTFOUND || code_ == MDB_PANIC || code_ == MDB_INVALID
-         || code_ == MDB_VERSION_MISMATCH;
+  return code_ == MDB_CORRUPTED || code_ == MDB_PAGE_NOTFOUND || code_ == MDB_INVALID
+         || code_ == MDB_VERSION_MISMATCH || code_ == MDB_CURSOR_FULL;
 }
+
+bool error::unusable() const noexcept { return damaged() || code_ == MDB_PANIC; }
 
 environment::environment(const std::string& directory, std::uint64_t map_bytes, mode m)
     : read_only_(m == mode::read_only), directory_(directory) {
+  const auto file_bytes = size_of(fs::path(directory) / "data.mdb");
+  const bool fresh = !read_only_ && file_bytes == 0;
+  try {
+    if (const auto damage = damage_of(directory); !damage.empty())
+      throw error(MDB_CORRUPTED, fmt::format("failed to open {}: {}", directory, damage));
+    if (!read_only_) {
+      back_lock_file(directory);
+      complete_data_file(directory);
+    }
+    open(map_bytes == 0 || fresh ? map_bytes : std::max(map_bytes, file_bytes + delete_room));
+  } catch (const error&) {
+    if (fresh)
+      remove_unfinished(directory);
+    throw;
+  }
+}
+
+void environment::open(std::uint64_t map_bytes) {
   check(::mdb_env_create(&env_), "create LMDB environment");
   unsigned flags = MDB_NOTLS | MDB_NORDAHEAD;
   if (read_only_)
@@ -52,10 +86,10 @@ environment::environment(const std::string& directory, std::uint64_t map_bytes, 
   if (rc == 0 && map_bytes > 0)
     rc = ::mdb_env_set_mapsize(env_, map_bytes);
   if (rc == 0)
-    rc = ::mdb_env_open(env_, directory.c_str(), flags, 0600);
+    rc = ::mdb_env_open(env_, directory_.c_str(), flags, 0600);
   if (rc != 0) {
     ::mdb_env_close(env_);
-    throw error(rc, fmt::format("failed to open {}: {}", directory, ::mdb_strerror(rc)));
+    throw error(rc, fmt::format("failed to open {}: {}", directory_, ::mdb_strerror(rc)));
   }
 }
 
@@ -72,11 +106,27 @@ std::optional<table> environment::open_table(const std::string& name) {
   return db;
 }
 
-std::vector<std::string> environment::table_names() {
-  std::vector<std::string> names;
+std::uint64_t environment::growth(std::uint64_t disk_bytes) const {
+  MDB_envinfo info;
+  MDB_stat s;
+  check(::mdb_env_info(env_, &info), "read map size");
+  check(::mdb_env_stat(env_, &s), "read statistics");
+  const std::uint64_t used = (info.me_last_pgno + 1) * s.ms_psize;
+  const auto file = std::max(size_of(fs::path(directory_) / "data.mdb"), used);  // a write that failed leaves a tail
+  return info.me_mapsize > used ? std::min(info.me_mapsize - used, file - used + disk_bytes) : 0;
+}
+
+table environment::main_table() {
   txn t(*this, txn::kind::read);
   table main = 0;
   check(::mdb_dbi_open(t.native(), nullptr, 0, &main), "open main database");
+  return main;
+}
+
+std::vector<std::string> environment::table_names() {
+  std::vector<std::string> names;
+  const auto main = main_table();
+  txn t(*this, txn::kind::read);
   cursor c(t, main);
   for (auto e = c.first(); e; e = c.next())
     names.emplace_back(e->key);
@@ -147,12 +197,33 @@ bool txn::erase(table t, std::string_view key) {
   return rc == MDB_SUCCESS;
 }
 
-std::uint64_t txn::erase_seqs(table t, std::uint64_t first, std::uint64_t last) {
+std::uint64_t txn::erase_seqs(table t, std::uint64_t first, std::uint64_t last, std::uint64_t most) {
   cursor c(*this, t);
   std::uint64_t n = 0;
-  for (auto e = c.at_or_after(seq_key(first)); e && key_seq(e->key) <= last; e = c.next(), ++n)
-    c.erase();
+  for (auto e = c.at_or_after(seq_key(first)); n < most && e && key_seq(e->key) <= last; e = c.next())
+    if (pages_known(e->value, page_bytes())) {
+      c.erase();
+      ++n;
+    }
   return n;
+}
+
+std::uint32_t txn::page_bytes() {
+  MDB_stat s;
+  check(::mdb_stat(txn_, 0, &s), "read statistics");
+  return s.ms_psize;
+}
+
+// Database 0 is LMDB's list of free pages: each entry begins with how many it lists.
+std::uint64_t txn::free_bytes() {
+  std::uint64_t pages = 0;
+  cursor c(*this, 0);
+  for (auto e = c.first(); e; e = c.next()) {
+    std::size_t n = 0;
+    std::memcpy(&n, e->value.data(), std::min(sizeof n, e->value.size()));
+    pages += n;
+  }
+  return pages * page_bytes();
 }
 
 std::uint64_t txn::used_bytes(table t) {
@@ -168,8 +239,12 @@ std::uint64_t txn::entries(table t) {
 }
 
 void txn::commit() {
-  const int rc = ::mdb_txn_commit(txn_);
+  const char* directory = nullptr;
+  ::mdb_env_get_path(::mdb_txn_env(txn_), &directory);
+  int rc = ::mdb_txn_commit(txn_);
   txn_ = nullptr;  // LMDB has freed it, whatever the outcome
+  if (rc == EIO && available_bytes(directory) < least_write)
+    rc = ENOSPC;  // LMDB's word for a write that the disk took a part of
   check(rc, "commit");
 }
 

@@ -21,6 +21,7 @@ public:
   int code() const noexcept { return code_; }
   bool full() const noexcept;     ///< the map or the disk has no room
   bool damaged() const noexcept;  ///< the file is not what LMDB wrote
+  bool unusable() const noexcept; ///< damaged, or a write failed in a way that only opening the file again mends
 
 private:
   int code_;
@@ -35,7 +36,8 @@ class txn;
 class environment {
 public:
   enum class mode { read_write, read_only };
-  /// `map_bytes` bounds the file. Throws error.
+  /// `map_bytes` bounds the file, but a file that is there has always room to be emptied. A file that cannot be what LMDB
+  /// wrote is not opened (data_file.hpp). Throws error; then nothing new is left in the directory.
   environment(const std::string& directory, std::uint64_t map_bytes, mode m);
   ~environment();
   environment(const environment&) = delete;
@@ -44,6 +46,9 @@ public:
   /// Opens a named database, creating it where the mode allows; nullopt: it is not there.
   std::optional<table> open_table(const std::string& name);
   std::vector<std::string> table_names();
+  table main_table();  ///< of the names
+  /// Bytes that can be written behind the pages in use: within the bound, and as the disk has so many.
+  std::uint64_t growth(std::uint64_t disk_bytes) const;
   /// Clears reader slots of dead processes; returns how many.
   int clear_dead_readers();
   /// Unmaps the file's pages from this process until they are touched again: draining a long backlog must not look like,
@@ -56,6 +61,8 @@ public:
   const std::string& directory() const noexcept { return directory_; }
 
 private:
+  void open(std::uint64_t map_bytes);
+
   MDB_env* env_ = nullptr;
   bool read_only_;
   std::string directory_;
@@ -76,8 +83,11 @@ public:
   /// Appends a key that sorts after all others and returns where to write its value.
   char* append(table t, std::string_view key, std::size_t bytes);
   bool erase(table t, std::string_view key);
-  /// Deletes the entries with seq keys (seq_key) in [first, last]; returns how many.
-  std::uint64_t erase_seqs(table t, std::uint64_t first, std::uint64_t last);
+  /// Deletes the entries with seq keys (seq_key) in [first, last], the first `most` of them; returns how many. Entries whose
+  /// pages are damaged stay: deleting them would harm others.
+  std::uint64_t erase_seqs(table t, std::uint64_t first, std::uint64_t last, std::uint64_t most = UINT64_MAX);
+  /// Pages of the file that hold nothing now. In a read transaction.
+  std::uint64_t free_bytes();
   /// Pages of the database times the page size: what it takes on disk.
   std::uint64_t used_bytes(table t);
   std::uint64_t entries(table t);
@@ -85,6 +95,7 @@ public:
   MDB_txn* native() const noexcept { return txn_; }
 
 private:
+  std::uint32_t page_bytes();
   MDB_txn* txn_ = nullptr;
 };
 

@@ -2,27 +2,15 @@
 
 #include "common/core/time.hpp"
 #include "common/storage/stored_batch.hpp"
-#include "common/telemetry/log.hpp"
 #include "holdfast/v1/record.pb.h"
 #include "holdfast/v1/storage.pb.h"
-
-#include <fmt/format.h>
+#include "services/store/stored_row.hpp"
 
 #include <algorithm>
-#include <filesystem>
 
 namespace holdfast::store {
 
-namespace fs = std::filesystem;
-
 namespace {
-
-template <class Message> Message parse(std::string_view bytes, const char* what) {
-  Message m;
-  if (!m.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())))
-    throw storage::error(0, fmt::format("failed to read {}: not understood", what));
-  return m;
-}
 
 std::string delivery_key(const std::string& destination, const std::string& record_class) {
   return destination + '\0' + record_class;
@@ -30,83 +18,30 @@ std::string delivery_key(const std::string& destination, const std::string& reco
 
 } // namespace
 
-std::uint64_t map_bytes(config::bytes quota) { return quota.count + quota.count / 8 + (64ULL << 20); }
+void batch_file::condemn(const storage::error& e) {
+  if (e.damaged())
+    starts_.condemn(e.what());
+}
 
-batch_file::batch_file(const config::store& settings, const std::string& gateway,
-                       const std::vector<config::record_class>& classes) {
-  std::error_code cause;
-  if (fs::create_directories(settings.directory, cause); cause)
-    throw std::runtime_error(fmt::format("failed to create store {}: {}", settings.directory, cause.message()));
-  lock_ = std::make_unique<service::instance_lock>(settings.directory, "holdfast-store");
-  try {
-    open(settings, gateway);
-  } catch (const storage::error& e) {
-    if (!e.damaged())
-      throw;
-    quarantine(settings.directory, e.what());
-    open(settings, gateway);
-  }
-  for (auto& c : classes)
-    tables_[c.name] = *env_->open_table("class/" + c.name);
+std::uint64_t batch_file::used_bytes(storage::txn& t) const {
+  std::uint64_t sum = 0;
+  for (auto& [name, table] : tables_)
+    sum += t.used_bytes(table);
+  for (auto table : retired_tables_)
+    sum += t.used_bytes(table);
+  return sum;
+}
+
+std::uint64_t batch_file::used_bytes() {
   storage::txn t(*env_, storage::txn::kind::read);
-  for (auto& [name, table] : tables_) {
-    auto row = t.get(classes_, name);
-    heads_[name] = row ? parse<v1::ClassRow>(*row, "class row").last_seq() : 0;
-  }
+  return used_bytes(t);
 }
 
-void batch_file::open(const config::store& settings, const std::string& gateway) {
-  env_.reset();
-  env_ = std::make_unique<storage::environment>(settings.directory, map_bytes(settings.quota),
-                                                storage::environment::mode::read_write);
-  const auto names = env_->table_names();
-  const bool ours = std::find(names.begin(), names.end(), "meta") != names.end();
-  if (!names.empty() && !ours)
-    throw foreign_directory(fmt::format("failed to open store {}: an LMDB file of another program (database \"{}\")",
-                                        settings.directory, names.front()));
-  meta_ = *env_->open_table("meta");
-  check_identity(gateway);
-  classes_ = *env_->open_table("classes");
-  producers_ = *env_->open_table("producers");
-  delivery_ = *env_->open_table("delivery");
-  env_->clear_dead_readers();
-}
-
-void batch_file::check_identity(const std::string& gateway) {
-  storage::txn t(*env_, storage::txn::kind::write);
-  const auto row = t.get(meta_, "store");
-  if (!row && (t.entries(meta_) > 0 || env_->table_names().size() > 1))  // "meta" is a common name
-    throw foreign_directory(fmt::format("failed to open store {}: an LMDB file of another program", env_->directory()));
-  if (row) {
-    const auto id = parse<v1::StoreIdentity>(*row, "store identity");
-    if (id.kind() != store_kind)
-      throw foreign_directory(fmt::format("failed to open store {}: it is a {}", env_->directory(), id.kind()));
-    if (id.oldest_reader() > store_schema)
-      throw foreign_directory(fmt::format("failed to open store {}: written by a newer version (schema {}, this is {})",
-                                          env_->directory(), id.schema(), store_schema));
-    epoch_ = id.epoch();
-    return;
-  }
-  v1::StoreIdentity id;
-  epoch_ = random_id();
-  id.set_schema(store_schema);
-  id.set_oldest_reader(store_schema);
-  id.set_epoch(epoch_);
-  id.set_gateway(gateway);
-  id.set_kind(store_kind);
-  id.set_created_unix_nanos(unix_nanos());
-  t.put(meta_, "store", id.SerializeAsString());
-  t.commit();
-}
-
-void batch_file::quarantine(const std::string& directory, const std::string& cause) {
-  env_.reset();
-  const auto from = fs::path(directory) / "data.mdb";
-  const auto to = fs::path(directory) / fmt::format("data.mdb.damaged-{}", unix_nanos());
-  fs::rename(from, to);
-  fs::remove(fs::path(directory) / "lock.mdb");  // holds reader slots only
-  set_aside_ = to.string();
-  log::error("store file set aside file={} cause=\"{}\"", set_aside_, cause);
+std::uint64_t batch_file::room() {
+  const auto reserved = reserve_.held() ? 0 : storage::reserve::bytes;
+  const auto disk = storage::available_bytes(env_->directory());
+  storage::txn t(*env_, storage::txn::kind::read);
+  return t.free_bytes() + env_->growth(disk > reserved ? disk - reserved : 0);
 }
 
 void batch_file::load(producer_table& producers, delivery_state& delivery) {
@@ -154,7 +89,7 @@ std::optional<storage::cursor::entry> find_from(storage::cursor& c, std::uint64_
 
 } // namespace
 
-std::optional<batch> batch_file::read_from(const std::string& record_class, std::uint64_t seq) {
+std::optional<batch> batch_file::read_from(const std::string& record_class, std::uint64_t seq) try {
   storage::txn t(*env_, storage::txn::kind::read);
   storage::cursor c(t, tables_.at(record_class));
   auto e = find_from(c, seq);
@@ -175,6 +110,9 @@ std::optional<batch> batch_file::read_from(const std::string& record_class, std:
   }
   b.gap_reason = v1::GAP_REASON_DAMAGED;
   return b;
+} catch (const storage::error& e) {
+  condemn(e);
+  throw;
 }
 
 std::optional<std::int64_t> batch_file::stored_at(const std::string& record_class, std::uint64_t seq) {
@@ -224,8 +162,8 @@ void batch_file::update::delivered(const std::string& destination, const std::st
   txn_.put(file_.delivery_, delivery_key(destination, record_class), row.SerializeAsString());
 }
 
-void batch_file::update::remove(const std::string& record_class, seq_range r) {
-  txn_.erase_seqs(file_.tables_.at(record_class), r.first, r.last);
+std::uint64_t batch_file::update::remove(const std::string& record_class, seq_range r, std::uint64_t most) {
+  return txn_.erase_seqs(file_.tables_.at(record_class), r.first, r.last, most);
 }
 
 void batch_file::update::touch() { txn_.put(file_.meta_, "touched", storage::seq_key(static_cast<std::uint64_t>(now_))); }
@@ -237,12 +175,7 @@ void batch_file::update::renew_epoch() {
   txn_.put(file_.meta_, "store", id.SerializeAsString());
 }
 
-std::uint64_t batch_file::update::used_bytes() {
-  std::uint64_t sum = 0;
-  for (auto& [name, table] : file_.tables_)
-    sum += txn_.used_bytes(table);
-  return sum;
-}
+std::uint64_t batch_file::update::used_bytes() { return file_.used_bytes(txn_); }
 
 void batch_file::update::commit() {
   for (auto& [name, head] : heads_) {

@@ -5,6 +5,8 @@
 #include "common/core/range_set.hpp"
 #include "common/service/runtime.hpp"
 #include "common/storage/lmdb.hpp"
+#include "common/storage/reserve.hpp"
+#include "common/storage/start_marker.hpp"
 #include "services/store/delivery_state.hpp"
 #include "services/store/producer_table.hpp"
 
@@ -39,17 +41,32 @@ struct foreign_directory : std::runtime_error {
 ///   delivery    destination 0x00 class -> DeliveryRow
 ///   class/NAME  seq key of the first record -> stored_batch
 ///
-/// Only WRITER begins write transactions; DISPATCHER reads. One lock file in the directory keeps a second store out.
+/// Only WRITER begins write transactions; DISPATCHER reads. One lock file in the directory keeps a second store out. Beside
+/// it are the reserve (reserve.hpp) and what earlier lives left to say about the file (start_marker.hpp).
 class batch_file {
 public:
   /// Opens or creates. A damaged file is set aside (renamed, never deleted) and a new one begun: set_aside() tells.
   /// Throws foreign_directory, service::already_running or storage::error.
   batch_file(const config::store& settings, const std::string& gateway, const std::vector<config::record_class>& classes);
+  ~batch_file();
 
   /// From any thread.
   std::uint64_t epoch() const noexcept { return epoch_; }
   const std::string& set_aside() const noexcept { return set_aside_; }
   storage::environment& env() noexcept { return *env_; }
+  storage::reserve& reserve() noexcept { return reserve_; }
+
+  /// Damage was met in use: the next start sets the file aside.
+  void condemn(const storage::error& e);
+  /// This life stood long enough to say that the file does not end it.
+  void settled() { starts_.settled(); }
+
+  /// Classes that are no longer configured and still have records here, with their number of batches: kept and counted.
+  const std::map<std::string, std::uint64_t>& retired() const noexcept { return retired_; }
+  /// What batches take, of all classes.
+  std::uint64_t used_bytes();
+  /// Bytes for new content: free pages of the file, and what it may grow on its disk beyond the reserve.
+  std::uint64_t room();
 
   void load(producer_table& producers, delivery_state& delivery);
   std::uint64_t head(const std::string& record_class) const { return heads_.at(record_class); }
@@ -73,7 +90,8 @@ public:
                   const std::string& position);
     void delivered(const std::string& destination, const std::string& record_class,
                    const std::vector<seq_range>& all);
-    void remove(const std::string& record_class, seq_range r);
+    /// Removes the first `most` batches of the range; returns how many it found.
+    std::uint64_t remove(const std::string& record_class, seq_range r, std::uint64_t most = UINT64_MAX);
     /// Changes nothing that counts: LMDB gives freed pages back only to the transactions after the next commit.
     void touch();
     /// Nobody has a number of the new epoch; what is held keeps its numbers.
@@ -90,18 +108,29 @@ public:
   };
 
 private:
-  void open(const config::store& settings, const std::string& gateway);
+  struct setting {
+    const config::store& store;
+    const std::string& gateway;
+    const std::vector<config::record_class>& classes;
+  };
+  void open_or_set_aside(const setting& s);
+  void open(const setting& s);
+  void open_classes(const std::vector<config::record_class>& classes);
   void check_identity(const std::string& gateway);
+  std::uint64_t used_bytes(storage::txn& t) const;
   std::uint64_t last_possible(storage::txn& t, storage::cursor& at, const std::string& record_class, std::uint64_t first);
-  void quarantine(const std::string& directory, const std::string& cause);
 
   std::unique_ptr<service::instance_lock> lock_;
+  storage::start_marker starts_;
+  storage::reserve reserve_;
   std::unique_ptr<storage::environment> env_;
   storage::table meta_ = 0;
   storage::table classes_ = 0;
   storage::table producers_ = 0;
   storage::table delivery_ = 0;
   std::map<std::string, storage::table> tables_;
+  std::vector<storage::table> retired_tables_;
+  std::map<std::string, std::uint64_t> retired_;
   std::map<std::string, std::uint64_t> heads_;
   std::atomic<std::uint64_t> epoch_{0};
   std::string set_aside_;

@@ -26,7 +26,7 @@ struct class_summary {
   std::vector<std::string> problems;
 };
 
-// `visit` sees every class database; read transactions end with each of them, so a running store is not held up.
+// `visit` sees every class database, also of classes that are no longer configured.
 void each_class(storage::environment& env, const std::function<void(const std::string&, storage::table)>& visit) {
   for (auto& name : env.table_names())
     if (name.starts_with(class_prefix))
@@ -34,18 +34,20 @@ void each_class(storage::environment& env, const std::function<void(const std::s
         visit(name.substr(class_prefix.size()), *t);
 }
 
-class_summary walk(storage::environment& env, storage::table table, bool check_payloads) {
-  class_summary s;
-  storage::txn t(env, storage::txn::kind::read);
-  storage::cursor c(t, table);
-  std::uint64_t next = 0;
-  for (auto e = c.first(); e; e = c.next()) {
-    const auto seq = storage::key_seq(e->key);
-    const auto b = storage::stored_batch::decode(e->value);
+constexpr unsigned entries_at_a_time = 256;
+
+struct walker {
+  class_summary found{};
+  bool check_payloads = false;
+  std::uint64_t next = 0;  // seq behind the batch before; 0: not known
+
+  void take(std::uint64_t seq, std::string_view value) {
+    auto& s = found;
+    const auto b = storage::stored_batch::decode(value);
     if (!b) {
       s.problems.push_back(fmt::format("batch at seq {}: header not understood", seq));
       next = 0;
-      continue;
+      return;
     }
     if (next > seq)
       s.problems.push_back(fmt::format("batch at seq {} overlaps the one before it", seq));
@@ -57,8 +59,22 @@ class_summary walk(storage::environment& env, storage::table table, bool check_p
     ++s.batches;
     s.records += b->record_count;
   }
-  s.bytes = t.used_bytes(table);
-  return s;
+};
+
+// A running store cannot use pages again that a reader may still see: each transaction is short.
+class_summary walk(storage::environment& env, storage::table table, bool check_payloads) {
+  walker w{.check_payloads = check_payloads};
+  for (std::optional<std::uint64_t> from = 0; from;) {
+    storage::txn t(env, storage::txn::kind::read);
+    storage::cursor c(t, table);
+    unsigned n = 0;
+    auto e = c.at_or_after(storage::seq_key(*from));
+    for (; e && n < entries_at_a_time; e = c.next(), ++n)
+      w.take(storage::key_seq(e->key), e->value);
+    from = e ? std::optional(storage::key_seq(e->key)) : std::nullopt;
+    w.found.bytes = t.used_bytes(table);
+  }
+  return w.found;
 }
 
 std::optional<v1::StoreIdentity> identity(storage::environment& env) {

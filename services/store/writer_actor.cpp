@@ -17,11 +17,11 @@ namespace holdfast::store {
 using namespace std::chrono_literals;
 
 namespace {
-// Offers of one commit: bounds its length, and so the wait of the first of them.
-constexpr std::uint64_t max_commit_bytes = 8 << 20;
 // Confirmations wait for the next batches' commit, but no longer than this.
 constexpr auto confirm_delay = 50ms;
 constexpr auto beat_period = 500ms;
+// A life that took this long was not ended by the file.
+constexpr auto settle_time = 10s;
 } // namespace
 
 void writer_state::open() {
@@ -47,8 +47,24 @@ void writer_state::open() {
   used = &m.gauge("holdfast_store_used_bytes", "Space taken by batches in the store's file");
   m.gauge("holdfast_store_quota_bytes", "Space batches may take").set(static_cast<double>(settings().quota.count));
   m.gauge("holdfast_store_durability_window_seconds", "Acknowledged data a power cut may cost").set(0);
-  rt.set_state("store", "open", fmt::format("epoch {:016x}", ctx->file->epoch()));
+  space = store::space(settings().quota.count);
+  opened = std::chrono::steady_clock::now();
+  warn_of_unwanted();
+  const auto bytes = ctx->file->used_bytes();
+  space.measured(bytes);
+  tell_space(bytes);  // the quota may be lower than it was
   schedule_commit(0ms);
+}
+
+// Nobody takes them away: what nobody asks for stays until somebody does (design contract 9).
+void writer_state::warn_of_unwanted() const {
+  for (auto& [name, batches] : ctx->file->retired())
+    log::warn("class is no longer configured and its records stay class={} batches={}", name, batches);
+  for (auto& [name, head] : ctx->file->heads())
+    if (!ctx->rt.config().destinations.empty()
+        && std::none_of(ctx->rt.config().destinations.begin(), ctx->rt.config().destinations.end(),
+                        [&](auto& d) { return delivery.wanted(d.name, name); }))
+      log::warn("no destination wants this class: its records stay class={} last_seq={}", name, head);
 }
 
 void writer_state::on_hello(const hello& h) {
@@ -111,7 +127,7 @@ void writer_state::on_offer(const offer& o) {
   }
   pending.push_back(o);
   pending_bytes += o.payload.size();
-  if (pending_bytes >= max_commit_bytes)
+  if (pending_bytes >= space.offer_bytes())
     return commit();
   schedule_commit(0ms);
 }
@@ -163,19 +179,14 @@ void writer_state::on_renew(const renew& r) {
 void writer_state::on_housekeeping() {
   beat->beat();
   ctx->file->env().clear_dead_readers();  // a reader that was killed would keep every freed page from being used again
-  if (full || !pending.empty())
-    commit();
-  if (full) {
-    try {
-      batch_file::update u(*ctx->file);
-      const auto bytes = u.used_bytes();
-      u.touch();
-      u.commit();
-      note_space(bytes);
-    } catch (const storage::error& e) {
-      ctx->rt.set_state("store", "failing", e.what(), false);
-    }
+  if (opened.time_since_epoch().count() != 0 && std::chrono::steady_clock::now() - opened > settle_time) {
+    ctx->file->settled();
+    opened = {};
   }
+  ctx->file->reserve().take();
+  commit();
+  if (full)
+    step(what::confirmations);  // LMDB uses freed pages again from the second commit after on; and is there room now?
 }
 
 namespace {

@@ -13,10 +13,6 @@ namespace holdfast::store {
 
 using namespace std::chrono_literals;
 
-namespace {
-constexpr auto retry_delay = 500ms;
-} // namespace
-
 void writer_state::schedule_commit(std::chrono::milliseconds delay) {
   if (delay > 0ms) {
     self->delayed_send(self, delay, commit_due{});
@@ -28,76 +24,138 @@ void writer_state::schedule_commit(std::chrono::milliseconds delay) {
 
 void writer_state::commit() {
   beat->beat();
+  while (space.careful() && !(changed.empty() && removable.empty()))
+    if (!step(what::confirmations))
+      return drop_offers();  // they are tried again with the next beat
+  if (space.short_of_room() || (!pending.empty() && !affordable()))
+    return drop_offers();
   if (pending.empty() && changed.empty() && removable.empty())
     return;
-  std::vector<batch> done;
-  if (try_commit(done))
-    return after_commit(std::move(done));
-  pending.clear();
-  pending_bytes = 0;
-  producers.roll_back();
-  failed_commits->add();
-  self->delayed_send(self, retry_delay, housekeeping_due{});
+  if (step(what::all))
+    return;
+  drop_offers();
+  if (space.short_of_room())
+    schedule_commit(0ms);  // what is confirmed may make room
 }
 
-bool writer_state::try_commit(std::vector<batch>& done) {
+// While the reserve is not there, free pages in the file must do for deletions.
+bool writer_state::affordable() {
+  auto& file = *ctx->file;
+  if (file.reserve().held())
+    return true;
+  const auto room = file.room();
+  if (room >= pending_bytes + pending_bytes / 8 + storage::reserve::bytes)
+    return true;
+  const auto bytes = file.used_bytes();
+  space.refused(bytes, room);
+  tell_space(bytes, "the disk is full");
+  return false;
+}
+
+// One transaction. False: nothing of it happened, and what is confirmed still waits.
+bool writer_state::step(what w) {
+  beat->beat();
   const auto begin = std::chrono::steady_clock::now();
+  std::vector<batch> done;
+  std::uint64_t bytes = 0;
   try {
     batch_file::update u(*ctx->file);
-    apply_confirmed(u);
-    for (auto& o : pending) {
-      auto& record_class = producers.find(o.producer)->record_class;
-      done.push_back({record_class, u.append(record_class, o.count, o.crc, o.payload.view()), o.crc, 0, o.payload});
-    }
-    std::set<std::string> seen;
-    for (auto o = pending.rbegin(); o != pending.rend(); ++o)
-      if (seen.insert(o->producer).second)
-        u.producer(o->producer, producers.find(o->producer)->record_class, o->seq, o->position);
-    const auto bytes = u.used_bytes();
+    auto rest = apply_confirmed(u);
+    if (w == what::all)
+      done = apply_offers(u);
+    if (full)
+      u.touch();
+    bytes = u.used_bytes();
     u.commit();
-    note_space(bytes);
+    changed.clear();
+    removable = std::move(rest);
   } catch (const storage::error& e) {
-    ctx->rt.set_state("store", e.full() ? "full" : "failing", e.what(), false);
-    if (e.full())
-      full = true;
-    if (e.damaged())
-      ctx->rt.fail(e.what());
+    if (e.full() && ctx->file->env().clear_dead_readers() > 0)
+      return step(w);  // it was a reader that died with a transaction open
+    failed(e, w);
     return false;
   }
   commits->add();
   commit_seconds->add(std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
+  space.committed(bytes);
+  if (space.short_of_room())
+    space.room(ctx->file->room());
+  if (w == what::all)
+    after_offers(std::move(done));
+  tell_space(bytes);
   return true;
 }
 
-void writer_state::apply_confirmed(batch_file::update& u) {
+// Returns what is left for the next commit.
+std::map<std::string, std::vector<seq_range>> writer_state::apply_confirmed(batch_file::update& u) {
   for (auto& [key, dirty] : changed)
     u.delivered(key.first, key.second, delivery.delivered(key.first, key.second));
+  std::map<std::string, std::vector<seq_range>> rest;
+  auto most = space.removals();
   for (auto& [record_class, ranges] : removable)
-    for (auto& r : ranges)
-      u.remove(record_class, r);
+    for (auto& r : ranges) {
+      if (most > 0)
+        most -= u.remove(record_class, r, most);
+      if (most == 0)
+        rest[record_class].push_back(r);
+    }
+  return rest;
 }
 
-// Full at the quota, open again a little below it: the border must not be crossed with every batch.
-void writer_state::note_space(std::uint64_t bytes) {
-  used->set(static_cast<double>(bytes));
-  const auto quota = settings().quota.count;
-  const bool now_full = full ? bytes > quota - quota / 20 : bytes >= quota;
-  if (now_full)
-    ctx->rt.set_state("store", "full", fmt::format("{} of {} bytes; producers wait", bytes, quota), false);
-  else
-    ctx->rt.set_state("store", "open", fmt::format("epoch {:016x}", ctx->file->epoch()));
-  if (now_full != full) {
-    full = now_full;
-    ctx->rt.alarm("store_full", full, fmt::format("{} of {} bytes", bytes, quota));
-    for (auto& [name, row] : producers.rows())
-      if (row.session != 0)
-        acknowledge(name);
+std::vector<batch> writer_state::apply_offers(batch_file::update& u) {
+  std::vector<batch> done;
+  for (auto& o : pending) {
+    auto& record_class = producers.find(o.producer)->record_class;
+    done.push_back({record_class, u.append(record_class, o.count, o.crc, o.payload.view()), o.crc, 0, o.payload});
   }
+  std::set<std::string> seen;
+  for (auto o = pending.rbegin(); o != pending.rend(); ++o)
+    if (seen.insert(o->producer).second)
+      u.producer(o->producer, producers.find(o->producer)->record_class, o->seq, o->position);
+  return done;
 }
 
-void writer_state::after_commit(std::vector<batch>&& done) {
-  changed.clear();
-  removable.clear();
+void writer_state::failed(const storage::error& e, what w) {
+  failed_commits->add();
+  auto& file = *ctx->file;
+  if (e.unusable()) {
+    file.condemn(e);
+    return ctx->rt.fail(e.what());
+  }
+  if (!e.full())
+    return ctx->rt.set_state("store", "failing", e.what(), false);
+  const auto bytes = file.used_bytes();
+  space.refused(bytes, file.room());
+  if (w == what::confirmations && file.reserve().give_up())
+    schedule_commit(std::chrono::milliseconds(0));
+  tell_space(bytes, e.what());
+}
+
+// Unacknowledged as they are, they come again.
+void writer_state::drop_offers() {
+  pending.clear();
+  pending_bytes = 0;
+  producers.roll_back();
+}
+
+void writer_state::tell_space(std::uint64_t bytes, const std::string& cause) {
+  used->set(static_cast<double>(bytes));
+  const bool now_full = space.full();
+  const auto text = fmt::format("{} of {} bytes{}{}", bytes, settings().quota.count, cause.empty() ? "" : "; ", cause);
+  if (now_full && !(full && cause.empty() && space.short_of_room()))  // the cause stays to be seen until it is over
+    ctx->rt.set_state("store", "full", text + "; producers wait", false);
+  else if (!now_full)
+    ctx->rt.set_state("store", "open", fmt::format("epoch {:016x}", ctx->file->epoch()));
+  if (now_full == full)
+    return;
+  full = now_full;
+  ctx->rt.alarm("store_full", full, text);
+  for (auto& [name, row] : producers.rows())
+    if (row.session != 0)
+      acknowledge(name);
+}
+
+void writer_state::after_offers(std::vector<batch>&& done) {
   std::set<std::string> seen;
   for (auto& o : pending) {
     producers.committed(o.producer, o.seq, o.position);

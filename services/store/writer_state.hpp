@@ -3,6 +3,7 @@
 // The inside of WRITER; for its own sources only. writer_actor.cpp has its life and what comes in, writer_commit.cpp the
 // commit and what follows from it.
 
+#include "services/store/space.hpp"
 #include "services/store/store.hpp"
 
 #include "holdfast/v1/ingest.pb.h"
@@ -23,7 +24,9 @@ struct writer_state {
   std::map<std::pair<std::string, std::string>, bool> changed;  // destination, class: its delivery row
   std::map<std::string, std::vector<seq_range>> removable;      // class
   bool commit_scheduled = false;
-  bool full = false;
+  store::space space;
+  bool full = false;  // as producers were told
+  std::chrono::steady_clock::time_point opened{};
   caf::actor listener;  // DISPATCHER
 
   metrics::value* stored_records = nullptr;
@@ -47,11 +50,17 @@ struct writer_state {
   void on_renew(const renew& r);
   void on_housekeeping();
   void schedule_commit(std::chrono::milliseconds delay);
+  void warn_of_unwanted() const;
   void commit();
-  bool try_commit(std::vector<batch>& done);
-  void apply_confirmed(batch_file::update& u);
-  void after_commit(std::vector<batch>&& done);
-  void note_space(std::uint64_t bytes);
+  enum class what { confirmations, all };
+  bool step(what w);
+  bool affordable();
+  std::map<std::string, std::vector<seq_range>> apply_confirmed(batch_file::update& u);
+  std::vector<batch> apply_offers(batch_file::update& u);
+  void after_offers(std::vector<batch>&& done);
+  void failed(const storage::error& e, what w);
+  void drop_offers();
+  void tell_space(std::uint64_t bytes, const std::string& cause = {});
   void acknowledge(const std::string& producer);
   void refuse(const offer& o, v1::ProducerRefusal::Reason why, const std::string& detail);
   void send(const std::string& peer, const v1::StoreMessage& m) {

@@ -115,6 +115,18 @@ TEST_CASE("words", "[config]") {
          {"watchdog:\n  strategy: one_for_one", 2, "expected one of one-for-one, rest-for-one"}});
 }
 
+TEST_CASE("a class that no destination wants", "[config]") {
+  const std::string text = "class 'x' is wanted by no destination; its records would fill the store";
+  check({{"classes:\n  - {name: x}\n  - {name: y}\ndestinations:\n  - {name: d, classes: [y]}", 2, text},
+         {"destinations:\n  - {name: d, classes: [critical]}\n" + source_with("type: simulator\n    signals: [{name: s}]"), 4,
+          "class 'telemetry' is wanted by no destination"},
+         {"destinations:\n  - {name: d, classes: [critical]}\n"
+            + source_with("class: bulk\n    type: simulator\n    signals: [{name: s}]"), 5, "class 'bulk' is wanted"}});
+  for (const auto* fine : {"destinations:\n  - {name: d, classes: [critical]}\n  - {name: e, classes: [telemetry]}\n",
+                           "destinations:\n  - {name: d, classes: [critical]}\n  - {name: e}\n", ""})
+    CHECK(load_text(fine + source_with("type: simulator\n    signals: [{name: s}]"), "t").problems.empty());
+}
+
 TEST_CASE("names become files, topics and sockets", "[config]") {
   for (const auto* name : {"a/b", "''", ".a", "-a", "a b", "ä", "..", "a\\b"})
     check({{"name: " + std::string{name}, 1, "expected a name of up to 64"}});

@@ -141,8 +141,12 @@ TEST_CASE("errors are sorted into full, damaged and others", "[storage]") {
     CHECK(error(code, "").full());
     CHECK_FALSE(error(code, "").damaged());
   }
-  for (int code : {MDB_CORRUPTED, MDB_PAGE_NOTFOUND, MDB_PANIC, MDB_INVALID, MDB_VERSION_MISMATCH})
+  for (int code : {MDB_CORRUPTED, MDB_PAGE_NOTFOUND, MDB_INVALID, MDB_VERSION_MISMATCH, MDB_CURSOR_FULL}) {
     CHECK(error(code, "").damaged());
+    CHECK(error(code, "").unusable());
+  }
+  CHECK_FALSE(error(MDB_PANIC, "").damaged());
+  CHECK(error(MDB_PANIC, "").unusable());
   CHECK_FALSE(error(EACCES, "").damaged());
   CHECK_FALSE(error(EACCES, "").full());
   CHECK(error(EACCES, "").code() == EACCES);

@@ -153,16 +153,24 @@ TEST_CASE("a damaged data file is set aside and kept, and a new one begun", "[st
   CHECK(append(*f, "one", 1) == seq_range{1, 1});
 }
 
-TEST_CASE("an identity or a row that is not understood is an error, not a new store", "[store]") {
-  bench b;
-  b.open();
-  b.meddle([](storage::environment& env) {
-    const auto meta = *env.open_table("meta");
-    storage::txn t(env, storage::txn::kind::write);
-    t.put(meta, "store", "\xff\xff\xff");
-    t.commit();
-  });
-  CHECK_THROWS_WITH(b.open(), "failed to read store identity: not understood");
+TEST_CASE("an identity or a row that is not understood is damage: the file is set aside and kept", "[store]") {
+  for (const auto& [table, key] : std::map<std::string, std::string>{
+         {"meta", "store"}, {"classes", "telemetry"}, {"producers", "p"}, {"delivery", std::string("d\0telemetry", 11)}}) {
+    INFO(table);
+    bench b;
+    const auto epoch = b.open()->epoch();
+    b.meddle([&, table = table, key = key](storage::environment& env) {
+      const auto rows = *env.open_table(table);
+      storage::txn t(env, storage::txn::kind::write);
+      t.put(rows, key, "\xff\xff\xff");
+      t.commit();
+    });
+    const auto before = test::read_file(b.data());
+    auto f = b.open();
+    CHECK(f->epoch() != epoch);
+    REQUIRE_FALSE(f->set_aside().empty());
+    CHECK(test::read_file(f->set_aside()) == before);
+  }
 }
 
 TEST_CASE("a full store says so and goes on after a removal", "[store]") {

@@ -1,7 +1,10 @@
 #include "holdfast/v1/record.pb.h"
 #include "services/store/inspect.hpp"
+#include "small_disk.hpp"
 #include "store_file_bench.hpp"
 
+#include <cerrno>
+#include <cstring>
 #include <sstream>
 
 using namespace store_test;
@@ -60,7 +63,7 @@ TEST_CASE("a damaged header's extent is known from its neighbour or the head", "
 TEST_CASE("stat and verify tell what is in a store", "[store]") {
   bench b;
   std::ostringstream out;
-  CHECK(stat(b.settings.directory, false, out) == 2);
+  CHECK(store::stat(b.settings.directory, false, out) == 2);
   {
     auto f = b.open();
     append(*f, "first", 10);
@@ -70,12 +73,12 @@ TEST_CASE("stat and verify tell what is in a store", "[store]") {
     u.commit();
   }
   out.str({});
-  CHECK(stat(b.settings.directory, true, out) == 0);
+  CHECK(store::stat(b.settings.directory, true, out) == 0);
   CHECK(out.str().find(R"("class":"telemetry","batches":2,"records":15,"first_seq":1,"last_seq":15)")
         != std::string::npos);
   CHECK(out.str().find(R"("destination":"centre","class":"telemetry","confirmed_records":10)") != std::string::npos);
   out.str({});
-  CHECK(stat(b.settings.directory, false, out) == 0);
+  CHECK(store::stat(b.settings.directory, false, out) == 0);
   CHECK(out.str().find("destination centre class telemetry: 10 records confirmed in 1 ranges") != std::string::npos);
   out.str({});
   CHECK(verify(b.settings.directory, out) == 0);
@@ -93,6 +96,147 @@ TEST_CASE("stat and verify tell what is in a store", "[store]") {
   test::temporary_directory other;
   { storage::environment env(other.path(), 1 << 20, storage::environment::mode::read_write); env.open_table("x"); }
   out.str({});
-  CHECK(stat(other.path(), false, out) == 2);
+  CHECK(store::stat(other.path(), false, out) == 2);
   CHECK(out.str().find("not a holdfast store") != std::string::npos);
+}
+
+TEST_CASE("a class that is no longer configured stays, is counted and is told", "[store]") {
+  bench b;
+  {
+    auto f = b.open();
+    append(*f, std::string(100'000, 'x'), 10);
+    CHECK(f->retired().empty());
+  }
+  const auto open_without = [&] {
+    return std::make_unique<batch_file>(b.settings, "plant", std::vector<config::record_class>{{"critical", 10}});
+  };
+  auto f = open_without();
+  CHECK(f->retired() == std::map<std::string, std::uint64_t>{{"telemetry", 1}});
+  CHECK(f->used_bytes() > 100'000);
+  CHECK(batch_file::update(*f).used_bytes() == f->used_bytes());
+  CHECK_FALSE(f->has_class("telemetry"));
+  std::ostringstream out;
+  CHECK(store::stat(b.settings.directory, false, out) == 0);
+  CHECK(out.str().find("telemetry") != std::string::npos);
+  f.reset();
+  CHECK(b.open()->read_from("telemetry", 1)->seqs == seq_range{1, 10});
+}
+
+TEST_CASE("damage that is met in use sets the file aside at the next start, other errors do not", "[store]") {
+  bench b;
+  auto f = b.open();
+  const auto epoch = f->epoch();
+  f->condemn(storage::error(ENOSPC, "no room"));
+  f.reset();
+  f = b.open();
+  CHECK(f->epoch() == epoch);
+  f->condemn(storage::error(-30796, "page 7 has the wrong type"));  // MDB_CORRUPTED
+  f.reset();
+  f = b.open();
+  CHECK(f->epoch() != epoch);
+  CHECK_FALSE(f->set_aside().empty());
+  f.reset();
+  CHECK(b.open()->set_aside().empty());
+}
+
+TEST_CASE("starts that died have the file examined: sound it stays, damaged it is set aside", "[store]") {
+  bench b;
+  const auto starts = b.settings.directory + "/starts";
+  auto f = b.open();
+  const auto epoch = f->epoch();
+  for (int i = 0; i < 50; ++i)
+    append(*f, std::string(1500, 'x'), 1);
+  CHECK(test::read_file(starts) == "1");
+  f.reset();
+  CHECK_FALSE(std::filesystem::exists(starts));
+  test::write_file(starts, "3");
+  CHECK(b.open()->epoch() == epoch);
+  auto bytes = test::read_file(b.data());
+  std::size_t leaves = 0;
+  for (std::size_t page = 2; page < bytes.size() / 4096; ++page)
+    if (bytes[page * 4096 + 10] == 2 && ++leaves > 0)  // leaf pages: where their entries begin
+      std::memset(bytes.data() + page * 4096 + 16, '\xff', 6);
+  REQUIRE(leaves > 5);
+  test::write_file(b.data(), bytes);
+  test::write_file(starts, "3");
+  f = b.open();
+  CHECK(f->epoch() != epoch);
+  CHECK(test::read_file(f->set_aside()) == bytes);
+}
+
+TEST_CASE("on a full disk the reserve lets a store be emptied and used again", "[store]") {
+  test::small_disk disk(12 << 20);
+  if (!disk.mounted())
+    return;
+  bench b;
+  b.settings = {.directory = disk.path("store"), .quota = config::gib(1)};
+  auto f = b.open();
+  REQUIRE(f->reserve().held());
+  const std::string payload(20'000, 'x');
+  const auto fails = [](auto work) {
+    try {
+      work();
+      return false;
+    } catch (const storage::error& e) {
+      CHECK(e.full());
+      return true;
+    }
+  };
+  std::uint64_t stored = 0;
+  while (!fails([&] { append(*f, payload, 1); }))
+    ++stored;
+  CHECK(stored > 100);
+  disk.fill_but(0);
+  CHECK(f->room() < 100'000);
+  f->reserve().give_up();
+  for (std::uint64_t found = 16; found == 16;) {
+    batch_file::update u(*f);
+    u.delivered("centre", "telemetry", {{1, stored}});
+    found = u.remove("telemetry", {1, stored}, 16);
+    u.commit();
+  }
+  disk.fill_but(0);
+  CHECK(f->used_bytes() < 100'000);
+  CHECK(f->room() > stored * payload.size());
+  for (int i = 0; i < 100; ++i)
+    CHECK(append(*f, payload, 1).first == ++stored);
+  f.reset();
+  f = b.open();  // a full disk hinders no start
+  CHECK(f->head("telemetry") == stored);
+  CHECK_FALSE(f->reserve().held());
+}
+
+TEST_CASE("a first start on a full disk leaves no damaged file behind", "[store]") {
+  test::small_disk disk(4 << 20);
+  if (!disk.mounted())
+    return;
+  bench b;
+  b.settings = {.directory = disk.path("store"), .quota = config::mib(16)};
+  for (std::uint64_t pages = 2; pages < 14; ++pages) {
+    disk.fill_but(pages * 4096);
+    try {
+      b.open();
+    } catch (const storage::error& e) {
+      CHECK(e.full());
+    }
+    disk.make_room();
+    CHECK(b.open()->set_aside().empty());
+    std::filesystem::remove_all(b.settings.directory);
+  }
+}
+
+TEST_CASE("a quota below the content opens", "[store]") {
+  bench b;
+  b.settings.quota = config::mib(256);
+  auto f = b.open();
+  for (int i = 0; i < 40; ++i)
+    append(*f, std::string(4 << 20, 'x'), 1);
+  f.reset();
+  b.settings.quota = config::mib(16);
+  f = b.open();
+  CHECK(f->used_bytes() > b.settings.quota.count);
+  batch_file::update u(*f);
+  CHECK(u.remove("telemetry", {1, 40}) == 40);
+  u.commit();
+  CHECK(f->used_bytes() < b.settings.quota.count);
 }

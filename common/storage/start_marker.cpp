@@ -1,0 +1,156 @@
+#include "common/storage/start_marker.hpp"
+
+#include "common/storage/lmdb.hpp"
+
+#include <fmt/format.h>
+#include <lmdb.h>
+
+#include <algorithm>
+#include <array>
+#include <csignal>
+#include <cstdio>
+#include <cstring>
+#include <fcntl.h>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <poll.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+namespace holdfast::storage {
+
+namespace fs = std::filesystem;
+
+namespace {
+constexpr std::string_view damaged = "damaged: ";
+} // namespace
+
+start_marker::start_marker(const std::string& directory) : path_((fs::path(directory) / "starts").string()) {
+  std::ifstream in(path_);
+  const std::string text{std::istreambuf_iterator<char>(in), {}};
+  if (text.starts_with(damaged)) {
+    condemned_ = text.substr(damaged.size());
+    return;
+  }
+  std::sscanf(text.c_str(), "%u", &failed_);
+  write(std::to_string(failed_ + 1));
+}
+
+void start_marker::condemn(const std::string& cause) {
+  doomed_ = true;
+  write(std::string(damaged) + cause);
+}
+
+void start_marker::settled() {
+  if (!doomed_ && condemned_.empty())
+    forget();
+}
+
+void start_marker::file_replaced() {
+  condemned_.clear();
+  failed_ = 0;
+  write("1");
+}
+
+void start_marker::write(const std::string& text) const { std::ofstream(path_, std::ios::trunc) << text; }
+
+void start_marker::forget() const {
+  std::error_code ignored;
+  fs::remove(path_, ignored);
+}
+
+// -- examine ------------------------------------------------------------------------------------------------------------
+
+namespace {
+
+[[noreturn]] void finding(const std::string& what) { throw error(MDB_CORRUPTED, "failed to read " + what); }
+
+void walk(environment& env, const std::string& name, table rows) {
+  txn t(env, txn::kind::read);
+  cursor c(t, rows);
+  std::string before;
+  std::uint64_t n = 0;
+  for (auto e = c.first(); e; e = c.next(), ++n) {
+    if (e->key.empty() || e->key.size() > 511 || e->value.size() > UINT32_MAX)
+      finding(name + ": an entry of no possible size");
+    if (before >= e->key)
+      finding(name + ": entries out of order");
+    before = e->key;
+  }
+  if (n != t.entries(rows))
+    finding(fmt::format("{}: {} of {} entries", name, n, t.entries(rows)));
+}
+
+void walk(environment&& env) {
+  walk(env, "the list of databases", env.main_table());
+  for (auto& name : env.table_names()) {
+    try {
+      walk(env, name, env.open_table(name).value());
+    } catch (const error& e) {
+      if (e.code() != MDB_INCOMPATIBLE)  // another program's file may have plain entries there
+        throw;
+    }
+  }
+  txn(env, txn::kind::read).free_bytes();
+}
+
+// A file without "meta" is somebody else's and stays as it is.
+void try_write(environment&& env) {
+  const auto names = env.table_names();
+  if (std::find(names.begin(), names.end(), "meta") == names.end())
+    return;
+  const auto meta = *env.open_table("meta");
+  txn t(env, txn::kind::write);
+  t.put(meta, "examined", std::string(100'000, 'x'));  // takes pages from the free list; not committed
+}
+
+// Only what ends the process, or what LMDB calls damage, is a finding: a full disk is none.
+[[noreturn]] void examiner(const std::string& directory, int out) {
+  for (int signal : {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL})
+    std::signal(signal, SIG_DFL);
+  const rlimit none{0, 0};
+  ::setrlimit(RLIMIT_CORE, &none);
+  std::string found;
+  try {
+    walk(environment(directory, 0, environment::mode::read_only));
+    try_write(environment(directory, 0, environment::mode::read_write));
+  } catch (const error& e) {
+    if (e.damaged())
+      found = e.what();
+  } catch (const std::exception& e) {
+    found = e.what();
+  }
+  [[maybe_unused]] const auto written = ::write(out, found.data(), std::min<std::size_t>(found.size(), 400));
+  ::_exit(0);
+}
+
+} // namespace
+
+std::string examine(const std::string& directory, unsigned limit_millis) {
+  std::array<int, 2> pipe{};
+  if (::pipe2(pipe.data(), O_CLOEXEC) != 0)
+    return {};
+  const auto child = ::fork();
+  if (child == 0)
+    examiner(directory, pipe[1]);
+  ::close(pipe[1]);
+  std::array<char, 512> text{};
+  ssize_t n = 0;
+  pollfd end{pipe[0], POLLIN, 0};
+  const bool in_time = child > 0 && ::poll(&end, 1, static_cast<int>(limit_millis)) > 0;
+  if (in_time)
+    n = ::read(pipe[0], text.data(), text.size());
+  else if (child > 0)
+    ::kill(child, SIGKILL);
+  ::close(pipe[0]);
+  int status = 0;
+  if (child < 0 || ::waitpid(child, &status, 0) != child || !in_time)
+    return {};
+  if (WIFSIGNALED(status))
+    return fmt::format("reading it ends with {}", ::strsignal(WTERMSIG(status)));
+  return {text.data(), static_cast<std::size_t>(std::max<ssize_t>(n, 0))};
+}
+
+} // namespace holdfast::storage

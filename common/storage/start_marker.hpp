@@ -1,0 +1,41 @@
+#pragma once
+
+#include <string>
+
+namespace holdfast::storage {
+
+/// What earlier lives of a process tell the next one about its file: <directory>/starts holds either the number of lives in
+/// a row that ended soon and without order (LMDB ends the process over some damage: SIGSEGV, SIGBUS, assertions), or what
+/// was found wrong with the file while it was in use. Never throws: where it cannot be written, nothing is remembered.
+class start_marker {
+public:
+  static constexpr unsigned suspicious = 3;  ///< so many lives in a row, and the file is examined before the next
+
+  /// Counts this life.
+  explicit start_marker(const std::string& directory);
+
+  /// Lives before this one that ended without order.
+  unsigned failed() const noexcept { return failed_; }
+  /// What an earlier life found; empty: nothing.
+  const std::string& condemned() const noexcept { return condemned_; }
+
+  /// The file is damaged; the next life must not use it.
+  void condemn(const std::string& cause);
+  /// This life stood long enough, or ended in order, or the file is another one now. Nothing that condemns is taken back.
+  void settled();
+  void file_replaced();
+
+private:
+  void write(const std::string& text) const;
+  void forget() const;
+  std::string path_;
+  std::string condemned_;
+  unsigned failed_ = 0;
+  bool doomed_ = false;  // condemned in this life
+};
+
+/// Looks at every entry's key of every database and the free list, and begins a write, in a process of its own that may
+/// die of it. Empty: nothing found, also when it took longer than `limit_millis`. The file must not be open here.
+std::string examine(const std::string& directory, unsigned limit_millis = 5000);
+
+} // namespace holdfast::storage

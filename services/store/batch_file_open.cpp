@@ -1,0 +1,152 @@
+// The store's file, opening it: what is damaged is set aside before anything depends on it.
+
+#include "services/store/batch_file.hpp"
+
+#include "common/core/time.hpp"
+#include "common/storage/data_file.hpp"
+#include "holdfast/v1/storage.pb.h"
+#include "services/store/stored_row.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+
+namespace holdfast::store {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr std::string_view class_prefix = "class/";
+
+std::unique_ptr<service::instance_lock> lock(const std::string& directory) {
+  std::error_code cause;
+  if (fs::create_directories(directory, cause); cause)
+    throw std::runtime_error(fmt::format("failed to create store {}: {}", directory, cause.message()));
+  return std::make_unique<service::instance_lock>(directory, "holdfast-store");
+}
+
+} // namespace
+
+std::uint64_t map_bytes(config::bytes quota) { return quota.count + quota.count / 8 + (64ULL << 20); }
+
+batch_file::batch_file(const config::store& settings, const std::string& gateway,
+                       const std::vector<config::record_class>& classes)
+    : lock_(lock(settings.directory)), starts_(settings.directory), reserve_(settings.directory) {
+  const setting s{settings, gateway, classes};
+  try {
+    open_or_set_aside(s);
+  } catch (...) {
+    starts_.settled();  // it said why, and did not die of it
+    throw;
+  }
+  reserve_.take();
+}
+
+batch_file::~batch_file() {
+  env_.reset();
+  starts_.settled();
+}
+
+void batch_file::open_or_set_aside(const setting& s) {
+  const auto& directory = s.store.directory;
+  auto cause = starts_.condemned();
+  if (cause.empty() && starts_.failed() >= storage::start_marker::suspicious)
+    cause = storage::examine(directory);
+  for (;;) {
+    if (!cause.empty()) {
+      if (fs::exists(fs::path(directory) / "data.mdb"))
+        set_aside_ = storage::set_aside(directory, cause);
+      starts_.file_replaced();
+    }
+    try {
+      return open(s);
+    } catch (const storage::error& e) {
+      env_.reset();
+      cause = e.damaged() ? e.what() : e.full() ? "" : storage::examine(directory);
+      const bool again = cause.empty() ? e.full() && reserve_.give_up() : set_aside_.empty();
+      if (!again)
+        throw;
+    } catch (const foreign_directory&) {  // or one of ours whose names are damaged
+      env_.reset();
+      cause = set_aside_.empty() ? storage::examine(directory) : "";
+      if (cause.empty())
+        throw;
+    }
+  }
+}
+
+void batch_file::open(const setting& s) {
+  env_ = std::make_unique<storage::environment>(s.store.directory, map_bytes(s.store.quota),
+                                                storage::environment::mode::read_write);
+  const auto names = env_->table_names();
+  const bool ours = std::find(names.begin(), names.end(), "meta") != names.end();
+  if (!names.empty() && !ours)
+    throw foreign_directory(fmt::format("failed to open store {}: an LMDB file of another program (database \"{}\")",
+                                        s.store.directory, names.front()));
+  meta_ = *env_->open_table("meta");
+  check_identity(s.gateway);
+  classes_ = *env_->open_table("classes");
+  producers_ = *env_->open_table("producers");
+  delivery_ = *env_->open_table("delivery");
+  env_->clear_dead_readers();
+  open_classes(s.classes);
+  producer_table producers;
+  delivery_state delivery;
+  load(producers, delivery);  // a trial: what is damaged shows here, while the file can still be set aside
+}
+
+void batch_file::open_classes(const std::vector<config::record_class>& classes) {
+  tables_.clear();
+  retired_tables_.clear();
+  retired_.clear();
+  heads_.clear();
+  for (auto& c : classes)
+    tables_[c.name] = *env_->open_table(std::string(class_prefix) + c.name);
+  for (auto& name : env_->table_names()) {
+    if (!name.starts_with(class_prefix) || tables_.contains(name.substr(class_prefix.size())))
+      continue;
+    retired_tables_.push_back(*env_->open_table(name));
+    storage::txn t(*env_, storage::txn::kind::read);
+    if (const auto batches = t.entries(retired_tables_.back()); batches > 0)
+      retired_[name.substr(class_prefix.size())] = batches;
+  }
+  storage::txn t(*env_, storage::txn::kind::read);
+  for (auto& [name, table] : tables_) {
+    auto row = t.get(classes_, name);
+    heads_[name] = row ? parse<v1::ClassRow>(*row, "class row").last_seq() : 0;
+    storage::cursor newest(t, table);
+    newest.last();  // damage at either end shows now
+    newest.first();
+  }
+}
+
+void batch_file::check_identity(const std::string& gateway) {
+  storage::txn t(*env_, storage::txn::kind::write);
+  const auto row = t.get(meta_, "store");
+  if (!row && (t.entries(meta_) > 0 || env_->table_names().size() > 1))  // "meta" is a common name
+    throw foreign_directory(fmt::format("failed to open store {}: an LMDB file of another program", env_->directory()));
+  if (row) {
+    const auto id = parse<v1::StoreIdentity>(*row, "store identity");
+    if (id.kind() != store_kind)
+      throw foreign_directory(fmt::format("failed to open store {}: it is a {}", env_->directory(), id.kind()));
+    if (id.oldest_reader() > store_schema)
+      throw foreign_directory(fmt::format("failed to open store {}: written by a newer version (schema {}, this is {})",
+                                          env_->directory(), id.schema(), store_schema));
+    epoch_ = id.epoch();
+    return;
+  }
+  v1::StoreIdentity id;
+  epoch_ = random_id();
+  id.set_schema(store_schema);
+  id.set_oldest_reader(store_schema);
+  id.set_epoch(epoch_);
+  id.set_gateway(gateway);
+  id.set_kind(store_kind);
+  id.set_created_unix_nanos(unix_nanos());
+  t.put(meta_, "store", id.SerializeAsString());
+  t.commit();
+}
+
+} // namespace holdfast::store

@@ -1,0 +1,71 @@
+#include "services/store/space.hpp"
+
+#include <catch2/catch.hpp>
+
+using holdfast::store::space;
+
+TEST_CASE("the quota closes at its size and opens a twentieth below", "[store]") {
+  space s(1000);
+  s.committed(999);
+  CHECK_FALSE(s.full());
+  s.committed(1000);
+  CHECK(s.full());
+  CHECK_FALSE(s.short_of_room());
+  CHECK_FALSE(s.careful());
+  s.measured(951);
+  CHECK(s.full());
+  s.measured(950);
+  CHECK_FALSE(s.full());
+}
+
+TEST_CASE("a commit that failed for want of room closes until there is clearly more", "[store]") {
+  space s(1'000'000);
+  s.refused(900, 100);
+  CHECK(s.full());
+  CHECK(s.short_of_room());
+  s.room(149);
+  CHECK(s.full());
+  s.room(150);
+  CHECK_FALSE(s.full());
+  s.room(0);  // only a commit that fails closes it
+  CHECK_FALSE(s.full());
+}
+
+TEST_CASE("an empty store opens though a commit failed with all its disk free", "[store]") {
+  space s(1'000'000);
+  s.refused(10, 990);
+  CHECK(s.full());
+  s.room(900);
+  CHECK_FALSE(s.full());
+}
+
+TEST_CASE("after a failure deletions go alone and in small commits, which grow again", "[store]") {
+  space s(1'000'000);
+  CHECK(s.removals() == space::all_removals);
+  CHECK(s.offer_bytes() == space::most_offer_bytes);
+  s.refused(900, 100);
+  CHECK(s.careful());
+  CHECK(s.removals() == space::fewest_removals);
+  CHECK(s.offer_bytes() == space::most_offer_bytes / 2);
+  for (int i = 0; i < 100; ++i)
+    s.refused(900, 100);
+  CHECK(s.offer_bytes() == 1);  // one batch at a time
+  int commits = 0;
+  for (; s.careful(); ++commits)
+    s.committed(900);
+  CHECK(commits == 16);
+  for (; s.offer_bytes() < space::most_offer_bytes; ++commits)
+    s.committed(900);
+  CHECK(commits < 30);
+}
+
+TEST_CASE("the quota and the disk close independently", "[store]") {
+  space s(1000);
+  s.refused(1200, 100);
+  s.committed(1200);
+  s.room(1000);
+  CHECK_FALSE(s.short_of_room());
+  CHECK(s.full());
+  s.committed(10);
+  CHECK_FALSE(s.full());
+}
