@@ -133,6 +133,7 @@ void session_state::on_tick() {
   }
   if (outstanding > 0 && now - progress > acknowledgement_timeouts * link().heartbeat_timeout)
     return drop(fmt::format("{} records sent to {} and no acknowledgement", outstanding, peer));
+  life->carried(line->path(), now);
   if (life->dead(now))
     return drop(fmt::format("no answer from {} for {} ms", peer, link().heartbeat_timeout.count()));
   if (auto ping = life->ping_due(now)) {
