@@ -26,6 +26,12 @@ inline constexpr std::array<endpoint_info, 5> endpoint_table{{
   {"tap", "XPUB", "health", "operators (SUB)", "everything of events.*, read-only; a slow tap loses its own messages"},
 }};
 
+/// Longest path of a Unix socket: sockaddr_un holds 108 bytes with the zero at its end.
+inline constexpr std::size_t max_path = 107;
+
+/// Name of the socket file of an endpoint; where it is one per running service, of this instance's.
+std::string file_name(const endpoint_info& endpoint, std::string_view instance);
+
 /// Address of an endpoint: a Unix socket file in the run directory.
 std::string address(std::string_view run_directory, std::string_view name);
 

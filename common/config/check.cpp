@@ -1,5 +1,6 @@
 // What concerns more than one field, outside the sources: names, references, order of limits, certificates.
 
+#include "common/bus/endpoints.hpp"
 #include "common/config/load.hpp"
 
 #include <algorithm>
@@ -104,15 +105,34 @@ struct checker {
       to.add(at(&t.certificate_file, &t.key_file), "tls: certificate_file and key_file go together");
   }
 
+  std::vector<std::string> services() const {
+    std::vector<std::string> out{"store", "acquisition", "health", "collector"};
+    for (const auto& l : value.links)
+      out.push_back("uplink-" + l.name);
+    return out;
+  }
+
+  // The longest path there may be counts: in containers each service has a watchdog of its own.
+  void run_directory() const {
+    std::string longest;
+    for (const auto& name : services())
+      for (const auto& row : bus::endpoint_table)
+        if (auto file = bus::file_name(row, "watchdog-" + name); file.size() > longest.size())
+          longest = file;
+    if (value.run_directory.size() + 1 + longest.size() > bus::max_path)
+      to.add(at(&value.run_directory),
+             "run_directory of " + std::to_string(value.run_directory.size()) + " bytes: at most "
+               + std::to_string(bus::max_path - 1 - longest.size()) + ", for the path of a Unix socket has at most "
+               + std::to_string(bus::max_path) + " bytes and the longest one here is " + longest);
+  }
+
   void watchdog() {
     const auto& w = value.watchdog;
     ordered(w.backoff_first, w.backoff_cap, "backoff_cap is shorter than backoff_first", &w);
-    std::vector<std::string> services{"store", "acquisition", "health", "collector"};
-    for (const auto& l : value.links)
-      services.push_back("uplink-" + l.name);
+    const auto known_services = services();
     std::set<std::string> seen;
     for (const auto& name : w.services) {
-      known(name, services, "service", at(&name));
+      known(name, known_services, "service", at(&name));
       if (!seen.insert(name).second)
         to.add(at(&name), "duplicate service " + quoted(name));
     }
@@ -145,6 +165,7 @@ void check(const gateway& value, const places& where, report& to) {
   c.destinations();
   c.links();
   c.store();
+  c.run_directory();
   c.watchdog();
   c.collector();
   check_sources(value, where, to);

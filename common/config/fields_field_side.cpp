@@ -111,7 +111,7 @@ void simulator_fields(visitor& v, source& s) {
 void fields(visitor& v, framing& f) {
   // A serial line starts as idle-gap, everything else as line: the standard is what the struct came with.
   v.choose("type", "Where a frame ends.", spelling(f.kind),
-           {{"line", "At a line feed; a carriage return before it is removed.",
+           {{"line", "At a line feed, which is not part of it; a carriage return before it is.",
              [&f](visitor& w) {
                f.kind = framing_kind::line;
                longest_frame(w, f);

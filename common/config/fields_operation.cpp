@@ -74,7 +74,8 @@ void fields(visitor& v, link& l) {
   v.optional("tls", l.tls, "Encryption and authentication; without this section the link is in the clear.");
   v.optional("heartbeat_interval", l.heartbeat_interval, "Silence before a heartbeat packet is sent.",
              between(10ms, 1h));
-  v.optional("heartbeat_timeout", l.heartbeat_timeout, "Silence of the centre until the session is dead.",
+  v.optional("heartbeat_timeout", l.heartbeat_timeout,
+             "Silence of the centre until the session is dead; three times as long while the link still carries data.",
              between(20ms, 2h));
   v.optional("connect_timeout", l.connect_timeout, "Wait for a connection.", between(10ms, 10min));
   v.optional("keepalive", l.keepalive, "TCP keepalive.");
@@ -127,7 +128,8 @@ void fields(visitor& v, log& l) {
 
 void fields(visitor& v, gateway& g) {
   v.optional("name", g.name, "Name of this gateway at the centre; one of a kind.", plain_name);
-  v.optional("run_directory", g.run_directory, "Directory of the sockets between the services.", filled);
+  v.optional("run_directory", g.run_directory,
+             "Directory of the sockets between the services; a short path, for theirs have at most 107 bytes.", filled);
   v.optional("log", g.log, "Logging of all services.");
   v.optional("classes", g.classes, "Record classes; default: critical (10), telemetry (100), bulk (200).");
   v.optional("sources", g.sources, "Where records come from.");

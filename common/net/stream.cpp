@@ -79,6 +79,8 @@ void load(const std::string& file, const char* what, const std::function<void(bo
     throw std::runtime_error(fmt::format("failed to load {} {}: {}", what, file, ec.message()));
 }
 
+constexpr int most_unsent = 32 * 1024;  // a second at 256 kbit/s
+
 } // namespace
 
 void stream::close() {
@@ -137,6 +139,7 @@ void tune(tcp::socket& socket, const config::keepalive& k, std::chrono::millisec
   set(IPPROTO_TCP, TCP_KEEPIDLE, static_cast<int>(k.idle.count()));
   set(IPPROTO_TCP, TCP_KEEPINTVL, static_cast<int>(k.interval.count()));
   set(IPPROTO_TCP, TCP_KEEPCNT, static_cast<int>(k.count));
+  set(IPPROTO_TCP, TCP_NOTSENT_LOWAT, most_unsent);
   set(IPPROTO_TCP, TCP_USER_TIMEOUT, static_cast<int>(user_timeout.count()));
 }
 

@@ -48,7 +48,8 @@ std::shared_ptr<stream> make_stream(boost::asio::ip::tcp::socket socket,
                                     const std::shared_ptr<boost::asio::ssl::context>& context,
                                     const std::string& expected_name = {});
 
-/// No Nagle; kernel keepalive and TCP_USER_TIMEOUT as configured (Linux tcp(7)).
+/// No Nagle; little that is not yet sent waits in the kernel, where nothing can overtake it; kernel keepalive and
+/// TCP_USER_TIMEOUT as configured (Linux tcp(7)).
 void tune(boost::asio::ip::tcp::socket& socket, const config::keepalive& k, std::chrono::milliseconds user_timeout);
 
 } // namespace holdfast::net

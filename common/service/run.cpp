@@ -118,6 +118,16 @@ int serve(const definition& d, const std::string& instance, config::gateway conf
   return failed ? exit_failed : 0;
 }
 
+// What instance() throws is about options: wrong usage.
+std::optional<std::string> instance_of(const definition& d, const config::gateway& configuration) {
+  try {
+    return d.instance ? d.instance(configuration) : d.service;
+  } catch (const std::exception& e) {
+    fmt::print(stderr, "{}\n", e.what());
+    return std::nullopt;
+  }
+}
+
 } // namespace
 
 int run(int argc, char** argv, const definition& d) {
@@ -144,14 +154,15 @@ int run(int argc, char** argv, const definition& d) {
   auto configuration = read_config(path);
   if (!configuration)
     return exit_config;
+  const auto instance = instance_of(d, *configuration);
+  if (!instance)
+    return exit_usage;
   auto threshold = log::level::info;
   log::parse(configuration->log.level, threshold);
   int code = exit_failed;
-  log::open(d.service, threshold);
+  log::open(*instance, threshold);
   try {
-    const auto instance = d.instance ? d.instance(*configuration) : d.service;
-    log::open(instance, threshold);
-    code = serve(d, instance, std::move(*configuration));
+    code = serve(d, *instance, std::move(*configuration));
   } catch (const already_running& e) {
     log::error("{}", e.what());
     code = exit_running;

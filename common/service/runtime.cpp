@@ -111,19 +111,22 @@ void runtime::forget_state(const std::string& name) {
 }
 
 void runtime::alarm(const std::string& name, bool raised, const std::string& text) {
-  {
-    std::lock_guard lock(impl_->mutex);
-    auto& last = impl_->alarms[name];
-    if (last == raised)
-      return;
-    last = raised;
-  }
-  log::warn("alarm name={} {} text=\"{}\"", name, raised ? "raised" : "cleared", text);
   v1::Alarm a;
   a.set_name(name);
   a.set_severity(v1::SEVERITY_CRITICAL);
   a.set_raised(raised);
   a.set_text(text);
+  {
+    std::lock_guard lock(impl_->mutex);
+    const bool stood = impl_->alarms.contains(name);
+    if (raised)
+      impl_->alarms[name] = a;
+    else
+      impl_->alarms.erase(name);
+    if (stood == raised)
+      return;
+  }
+  log::warn("alarm name={} {} text=\"{}\"", name, raised ? "raised" : "cleared", text);
   publish("alarm", a);
 }
 

@@ -83,6 +83,8 @@ void runtime::impl::fill_status(v1::StatusReply& status) {
   metrics.snapshot(all);
   status.mutable_metrics()->Swap(all.mutable_metrics());
   std::lock_guard lock(mutex);
+  for (auto& [name, a] : alarms)
+    *status.add_alarms() = a;
   for (auto& [name, c] : components) {
     auto& out = *status.add_components();
     out.set_name(name);

@@ -51,7 +51,7 @@ struct runtime::impl {
 
   std::mutex mutex;
   std::map<std::string, component> components;       // guarded by mutex
-  std::map<std::string, bool> alarms;                 // guarded by mutex
+  std::map<std::string, v1::Alarm> alarms;            // that stand, guarded by mutex
   std::map<std::string, std::uint64_t> published;     // last seq per topic, guarded by mutex
   std::set<std::string> subscriptions;                // bus thread only
 

@@ -7,24 +7,27 @@ namespace holdfast::acquisition {
 using namespace std::chrono_literals;
 
 namespace {
-constexpr auto hello_retry = 25ms;      // to a store that is there: its actors start a moment after its sockets
 constexpr auto silence = 2000ms;        // several commits of a slow disk; then the store is asked where it stands, also
                                         // while it is full: the word that it has room again may be lost
 } // namespace
 
 producer::actions producer::greet(clock::time_point now) {
   open_ = false;
-  last_hello_ = now;
+  greeting_.said(now);
   return {.hello = reachable_};
 }
 
 producer::actions producer::reachable(bool yes, clock::time_point now) {
   reachable_ = yes;
+  greeting_.over();
   return greet(now);
 }
 
 producer::actions producer::welcomed(std::uint64_t last_seq, std::uint64_t total, std::uint64_t window,
                                      clock::time_point now) {
+  if (open_)  // what it answers to the other hellos would send the whole window again
+    return {};
+  greeting_.over();
   forget(last_seq);
   // Whatever is still kept goes again, numbered from what the store has: also a store that is new, or that somebody else
   // wrote to under this name.
@@ -87,8 +90,8 @@ producer::actions producer::tick(clock::time_point now) {
   if (!reachable_)
     return {};
   if (!open_)
-    return now - last_hello_ >= hello_retry ? greet(now) : actions{};
-  if (!kept_.empty() && now - last_word_ > silence && now - last_hello_ > silence)
+    return greeting_.due(now) ? greet(now) : actions{};
+  if (!kept_.empty() && now - last_word_ > silence)
     return greet(now);
   return {};
 }

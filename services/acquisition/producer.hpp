@@ -1,6 +1,7 @@
 #pragma once
 
 #include "common/core/blob.hpp"
+#include "common/core/greeting.hpp"
 
 #include <chrono>
 #include <cstdint>
@@ -36,6 +37,7 @@ public:
 
   /// The bus is connected to the store, or lost it.
   actions reachable(bool yes, clock::time_point now);
+  /// One answer opens; those to further hellos of the same greeting say nothing new.
   actions welcomed(std::uint64_t last_seq, std::uint64_t total, std::uint64_t window, clock::time_point now);
   actions acknowledged(std::uint64_t last_seq, std::uint64_t window, clock::time_point now);
   /// The store does not know this session, or wants an earlier number.
@@ -44,6 +46,8 @@ public:
   std::uint32_t rejected(std::uint64_t seq);
   actions push(std::uint32_t records, std::uint32_t crc, blob payload, clock::time_point now);
   actions tick(clock::time_point now);
+  /// After a hello: when a tick may bring the next one.
+  std::chrono::milliseconds hello_wait() const { return greeting_.wait(); }
 
   bool room() const noexcept { return kept_bytes_ < limit_; }
   /// Everything given is on disk.
@@ -72,7 +76,7 @@ private:
   bool reachable_ = false;
   bool open_ = false;             // welcomed in this connection
   bool known_ = false;            // welcomed ever: numbers and totals are right
-  clock::time_point last_hello_{};
+  greeting greeting_;
   clock::time_point last_word_{}; // of the store
 };
 

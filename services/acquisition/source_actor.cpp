@@ -15,7 +15,6 @@ using namespace std::chrono_literals;
 using clock = producer::clock;
 
 constexpr auto tick_period = 250ms;
-constexpr auto greet_period = 25ms;      // while the store is there and has not answered
 constexpr auto drain_deadline = 3000ms;  // on stop: for what was read to reach the disk
 
 bool confirms_of(const config::source& s) {
@@ -70,7 +69,7 @@ void source_state::hello() {
   m.mutable_hello()->set_session(session);
   m.mutable_hello()->set_record_class(settings.record_class);
   ctx->rt.bus().send(ctx->store, {{}, {blob(m.SerializeAsString())}});
-  self->delayed_send(self, greet_period, greet_due{});
+  self->delayed_send(self, store->hello_wait(), greet_due{});
 }
 
 void source_state::on_store(const v1::StoreMessage& m) {

@@ -53,8 +53,11 @@ CLI::Option* add_endpoint(CLI::App* to, const std::string& flags, T& value, cons
 
 void add_status(CLI::App& app, job& todo) {
   auto o = std::make_shared<status_options>();
-  auto* c = add_command(app, "status", "Ask every service how it is. Well: all expected ones answer \"running\".",
-                        "  holdfastctl status\n  holdfastctl status --json | jq '.instances[] | {instance, state}'");
+  auto* c = add_command(app, "status", "Ask every service how it is, or one. 0: all expected ones (the one) answer \"running\"; 1: not; "
+                        "of one that is named, 1: it answers something else, such as \"degraded\", 2: it does not answer.",
+                        "  holdfastctl status\n  holdfastctl status uplink-main\n  holdfastctl status --json | jq '.instances[] | {instance, state}'");
+  c->add_option("instance", o->instance, "This one alone, as in the first column; also watchdog, collector")
+    ->type_name("INSTANCE");
   c->add_flag("--json", o->json, "One JSON object, with every figure");
   c->add_flag("--all", o->all_figures, "Show every figure, not only the key ones");
   c->add_flag("--rates", o->rates, "Ask twice, a second apart, and show what the counters do in that time");

@@ -58,6 +58,7 @@ std::vector<std::string> present_instances(const std::string& run_directory);
 // -- commands ---------------------------------------------------------------------------------------------------------
 
 struct status_options {
+  std::string instance;       ///< this one alone; empty: all
   bool json = false;
   bool all_figures = false;
   bool rates = false;         ///< asks twice, a second apart

@@ -15,10 +15,12 @@ namespace {
 
 constexpr std::chrono::seconds rate_time{1};
 
-// Expected ones first, then the watchdog, then whoever else has a socket here (a collector on the same host).
-std::vector<instance_status> whom_to_ask(const site& where) {
+// The one that was named; else expected ones first, then the watchdog, then whoever else has a socket here (a collector on the same host).
+std::vector<instance_status> whom_to_ask(const site& where, const std::string& only) {
   const auto present = present_instances(where.run_directory);
   std::vector<instance_status> out;
+  if (!only.empty())
+    return {{only, true, {}, 0, {}}};
   const auto add = [&](const std::string& name, bool expected) {
     if (std::none_of(out.begin(), out.end(), [&](auto& i) { return i.name == name; }))
       out.push_back({name, expected, {}, 0, {}});
@@ -59,15 +61,18 @@ int status(const site& where, const status_options& options) {
   status_report report;
   report.gateway = where.configured ? where.config.name : "";
   report.run_directory = where.run_directory;
-  report.instances = whom_to_ask(where);
+  report.instances = whom_to_ask(where, options.instance);
   ask_all(where, report.instances, options.timeout);
   if (options.rates)
     add_rates(where, report.instances, options.timeout);
-  keep_real_watchdogs(report);
+  if (options.instance.empty())
+    keep_real_watchdogs(report);
   // A stray socket file of a service that the configuration no longer names is not worth a line.
   std::erase_if(report.instances, [](auto& i) { return !i.expected && !i.now.reply; });
   line_output out(STDOUT_FILENO);
   out.write(options.json ? to_json(report) : to_table(report, options.all_figures));
+  if (!options.instance.empty())
+    return verdict(report.instances.front());
   const bool empty = report.instances.empty();
   return well(report) && !empty ? ok : not_well;
 }

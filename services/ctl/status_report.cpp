@@ -91,6 +91,9 @@ std::vector<row> rows_of(const status_report& report) {
       for (auto& c : i.now.reply->status().components())
         rows.push_back({"  " + c.name(), c.state(), human_duration(std::chrono::milliseconds(c.since_millis())),
                         c.detail()});
+    if (i.now.reply)
+      for (auto& a : i.now.reply->status().alarms())
+        rows.push_back({"  " + a.name(), "ALARM", "", a.text()});
   }
   return rows;
 }
@@ -128,6 +131,9 @@ json reply_json(const instance_status& i) {
   auto& loops = out["loops"] = json::array();
   for (auto& l : s.loops())
     loops.push_back({{"name", l.name()}, {"age_millis", l.age_millis()}, {"limit_millis", l.limit_millis()}});
+  auto& alarms = out["alarms"] = json::array();
+  for (auto& a : s.alarms())
+    alarms.push_back({{"name", a.name()}, {"severity", v1::Severity_Name(a.severity())}, {"text", a.text()}});
   auto& metrics = out["metrics"] = json::array();
   for (auto& m : s.metrics())
     metrics.push_back(metric_json(m, i.rates));
@@ -137,6 +143,8 @@ json reply_json(const instance_status& i) {
 } // namespace
 
 bool running(const instance_status& i) { return i.now.reply && i.now.reply->status().state() == "running"; }
+
+exit_code verdict(const instance_status& i) { return !i.now.reply ? unreachable : running(i) ? ok : not_well; }
 
 bool well(const status_report& report) {
   return std::all_of(report.instances.begin(), report.instances.end(),

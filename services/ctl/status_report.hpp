@@ -3,6 +3,7 @@
 // What `holdfastctl status` found out, and how it looks.
 
 #include "services/ctl/ask.hpp"
+#include "services/ctl/ctl.hpp"
 
 #include <map>
 #include <string>
@@ -26,6 +27,8 @@ struct status_report {
 
 /// Whether the instance answered and calls itself running.
 bool running(const instance_status& i);
+/// Of one: ok when running, not_well when it says anything else, unreachable when it does not answer.
+exit_code verdict(const instance_status& i);
 /// Whether every expected instance is running.
 bool well(const status_report& report);
 

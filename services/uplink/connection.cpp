@@ -13,6 +13,7 @@
 #include <fmt/format.h>
 
 #include <deque>
+#include <mutex>
 
 namespace holdfast::uplink {
 
@@ -23,6 +24,7 @@ using boost::system::error_code;
 
 constexpr std::size_t max_reply_payload = 0;  // a collector sends headers only
 constexpr std::size_t frames_per_write = 64;  // below the kernel's limit of buffers in one call
+constexpr std::size_t bytes_per_write = 64 * 1024;  // or one frame: a ping waits for as much
 
 class tcp_connection final : public connection {
 public:
@@ -36,9 +38,16 @@ public:
   }
 
   void send(const v1::WireMessage& header, blob payload) override {
-    boost::asio::post(io_, [self = me(), head = net::encode_wire(header, payload.size()), payload = std::move(payload)]() mutable {
-      self->queue({std::move(head), std::move(payload)});
+    boost::asio::post(io_, [self = me(), urgent = header.has_ping(), head = net::encode_wire(header, payload.size()),
+                            payload = std::move(payload)]() mutable {
+      self->queue({std::move(head), std::move(payload)}, urgent);
     });
+  }
+
+  net::path_figures path() override {
+    boost::asio::post(io_, [self = me()] { self->look(); });
+    std::lock_guard lock(path_mutex_);
+    return path_;
   }
 
   void close(const std::string& why) override {
@@ -111,10 +120,19 @@ private:
     });
   }
 
-  void queue(outgoing o) {
+  void look() {
+    if (!open_ || ended_)
+      return;
+    auto now = net::read_path(stream_->socket().native_handle());
+    now.waiting = now.waiting || writing_;
+    std::lock_guard lock(path_mutex_);
+    path_ = now;
+  }
+
+  void queue(outgoing o, bool urgent) {
     if (ended_)
       return;
-    queue_.push_back(std::move(o));
+    queue_.insert(urgent ? queue_.begin() : queue_.end(), std::move(o));
     if (open_)
       write();
   }
@@ -125,7 +143,8 @@ private:
     writing_ = true;
     auto batch = std::make_shared<std::vector<outgoing>>();
     std::vector<boost::asio::const_buffer> buffers;
-    while (!queue_.empty() && batch->size() < frames_per_write) {
+    for (std::size_t bytes = 0; !queue_.empty() && batch->size() < frames_per_write && bytes < bytes_per_write;) {
+      bytes += queue_.front().payload.size();
       batch->push_back(std::move(queue_.front()));
       queue_.pop_front();
     }
@@ -170,6 +189,8 @@ private:
   bool open_ = false;
   bool writing_ = false;
   bool ended_ = false;
+  std::mutex path_mutex_;
+  net::path_figures path_;  // guarded by path_mutex_
 };
 
 } // namespace

@@ -4,6 +4,8 @@ namespace holdfast::uplink {
 
 void heartbeat::opened(clock::time_point now) {
   last_heard_ = now;
+  last_carried_ = now;
+  acknowledged_ = 0;
   last_ping_ = now - interval_;  // the first round trip is measured at once
   measured_ = false;
   smoothed_ = variation_ = {};
@@ -29,6 +31,17 @@ void heartbeat::pong(std::uint64_t id, clock::time_point now) {
   const auto distance = smoothed_ > sample ? smoothed_ - sample : sample - smoothed_;
   variation_ = variation_ * 0.75 + distance * 0.25;
   smoothed_ = smoothed_ * 0.875 + sample * 0.125;
+}
+
+void heartbeat::carried(const net::path_figures& path, clock::time_point now) {
+  if (path.waiting && path.acknowledged > acknowledged_)
+    last_carried_ = now;
+  acknowledged_ = path.acknowledged;
+}
+
+bool heartbeat::dead(clock::time_point now) const {
+  const auto silence = now - last_heard_;
+  return silence > patience * timeout_ || (silence > timeout_ && now - last_carried_ > timeout_);
 }
 
 } // namespace holdfast::uplink

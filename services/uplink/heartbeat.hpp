@@ -1,5 +1,7 @@
 #pragma once
 
+#include "common/net/path.hpp"
+
 #include <chrono>
 #include <cstdint>
 #include <optional>
@@ -8,9 +10,14 @@ namespace holdfast::uplink {
 
 /// Whether the other end still answers (mission M1). Pure: time is passed in. Anything that arrives is a sign of life;
 /// a ping measures the round trip each interval, smoothed as TCP does (RFC 6298, section 2).
+///
+/// On a slow link an answer waits behind data. While the other end's TCP takes what waits here, the path is alive, and
+/// silence is forgiven up to `patience` timeouts. No longer: a kernel acknowledges for a program that hangs, too.
 class heartbeat {
 public:
   using clock = std::chrono::steady_clock;
+
+  static constexpr int patience = 3;
 
   heartbeat(std::chrono::milliseconds interval, std::chrono::milliseconds timeout)
       : interval_(interval), timeout_(timeout) {}
@@ -21,7 +28,9 @@ public:
   std::optional<std::uint64_t> ping_due(clock::time_point now);
   /// Answers to other pings than the last one measure nothing.
   void pong(std::uint64_t id, clock::time_point now);
-  bool dead(clock::time_point now) const { return now - last_heard_ > timeout_; }
+  /// What TCP says now. Bytes acknowledged count while more of them wait: of an idle connection they are but the ping's.
+  void carried(const net::path_figures& path, clock::time_point now);
+  bool dead(clock::time_point now) const;
 
   std::chrono::duration<double> round_trip() const noexcept { return smoothed_; }
   std::chrono::duration<double> variation() const noexcept { return variation_; }
@@ -31,6 +40,8 @@ private:
   std::chrono::milliseconds timeout_;
   clock::time_point last_heard_{};
   clock::time_point last_ping_{};
+  clock::time_point last_carried_{};
+  std::uint64_t acknowledged_ = 0;
   std::uint64_t id_ = 0;
   bool measured_ = false;
   std::chrono::duration<double> smoothed_{0};

@@ -16,7 +16,6 @@ using clock = heartbeat::clock;
 namespace {
 constexpr auto tick_period = 250ms;
 constexpr int acknowledgement_timeouts = 3;  // times the heartbeat's: a busy disk there may take seconds
-constexpr auto hello_retry = 25ms;    // to a store that is there, until it answers: its actors start after its sockets
 } // namespace
 
 void session_state::open() {
@@ -40,7 +39,7 @@ void session_state::open() {
 
 void session_state::on_store_there(bool yes) {
   store_reachable = yes;
-  welcomed = false;
+  hello.over();
   if (yes)
     say_hello();
 }
@@ -48,9 +47,8 @@ void session_state::on_store_there(bool yes) {
 void session_state::say_hello() {
   if (!store_reachable)
     return;
-  last_hello = clock::now();
-  welcomed = false;
-  self->delayed_send(self, hello_retry, hello_due{});
+  hello.said(clock::now());
+  self->delayed_send(self, hello.wait(), hello_due{});
   v1::LinkMessage m;
   m.mutable_hello()->set_link(link().name);
   m.mutable_hello()->set_session(id);
@@ -70,7 +68,7 @@ void session_state::on_store(const from_store& m) {
 
 void session_state::on_welcome(const v1::LinkWelcome& w) {
   const bool same = gateway == w.gateway() && epoch == w.epoch();
-  welcomed = true;
+  hello.over();
   if (line && !same) {  // at once: what the old session still says is about another epoch
     line->close("the store has another epoch");
     on_ended({attempt, "the store has another epoch"});
@@ -86,7 +84,7 @@ void session_state::on_welcome(const v1::LinkWelcome& w) {
 void session_state::on_refusal(const v1::LinkRefusal& r) {
   if (r.reason() == v1::LinkRefusal::REASON_UNKNOWN_DESTINATION)
     return state("refused", fmt::format("the store knows no destination {}", link().destination), false);
-  if (welcomed)  // one hello is enough for a burst of refusals
+  if (!hello.asking())  // one hello is enough for a burst of refusals
     say_hello();
 }
 
@@ -140,7 +138,7 @@ void session_state::on_dispatch(const v1::Dispatch& d, const blob& payload) {
 
 // So that a store whose dispatcher failed meanwhile says that it does not know this session.
 void session_state::ask_store() {
-  if (!established || !welcomed)
+  if (!established || !store_reachable || hello.asking())
     return;
   v1::LinkMessage m;
   m.mutable_delivered()->set_link(link().name);
@@ -162,6 +160,7 @@ void session_state::on_tick() {
   }
   if (outstanding > 0 && now - progress > acknowledgement_timeouts * link().heartbeat_timeout)
     return drop(fmt::format("{} records sent to {} and no acknowledgement", outstanding, peer));
+  life->carried(line->path(), now);
   if (life->dead(now))
     return drop(fmt::format("no answer from {} for {} ms", peer, link().heartbeat_timeout.count()));
   if (auto ping = life->ping_due(now)) {
@@ -195,7 +194,7 @@ caf::behavior session(caf::stateful_actor<session_state>* self, std::shared_ptr<
     [self](const store_there& t) { self->state.on_store_there(t.yes); },
     [self](const hello_due&) {
       auto& s = self->state;
-      if (!s.welcomed && clock::now() - s.last_hello >= hello_retry)
+      if (s.hello.due(clock::now()))
         s.say_hello();
     },
     [self](caf::tick_atom) {

@@ -8,6 +8,7 @@
 #include "services/uplink/reconnect.hpp"
 #include "services/uplink/uplink.hpp"
 
+#include "common/core/greeting.hpp"
 #include "common/core/range_set.hpp"
 #include "common/core/time.hpp"
 #include "holdfast/v1/dispatch.pb.h"
@@ -36,9 +37,8 @@ struct session_state {
   std::uint64_t id = random_id();      // of this SESSION's life, known to the store
   std::string gateway;                 // empty: the store has not welcomed us
   std::uint64_t epoch = 0;
-  heartbeat::clock::time_point last_hello{};
+  greeting hello;
   bool store_reachable = false;        // the bus is connected to it
-  bool welcomed = false;               // it has answered since then
 
   std::uint64_t attempt = 0;
   std::shared_ptr<connection> line;    // null: none, and none under way

@@ -214,7 +214,7 @@ void keeper_core::start(std::size_t service) {
 bool keeper_core::adopt(std::size_t service) {
   const auto& entry = plan_->table[service];
   const auto holder = service::lock_holder(plan_->rt.config().run_directory, entry.name);
-  auto running = process::adopt(holder, entry.command.front());
+  auto running = process::adopt(holder, entry.command);
   if (!running)
     return false;
   hold(service, std::move(*running), true);

@@ -1,5 +1,7 @@
 #include "services/watchdog/process.hpp"
 
+#include "services/watchdog/identity.hpp"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -123,7 +125,7 @@ process process::spawn(const std::vector<std::string>& command) {
   return {pid, fd};
 }
 
-std::optional<process> process::adopt(long pid, const std::string& program) {
+std::optional<process> process::adopt(long pid, const std::vector<std::string>& command) {
   if (pid <= 1)
     return std::nullopt;
   const int fd = ::pidfd_open(static_cast<pid_t>(pid), 0);
@@ -133,8 +135,9 @@ std::optional<process> process::adopt(long pid, const std::string& program) {
   // The number came from a file, perhaps of another container. After an upgrade the old program's name has a suffix.
   std::error_code ec;
   const auto runs = std::filesystem::read_symlink(fmt::format("/proc/{}/exe", pid), ec).filename().string();
-  const auto wanted = std::filesystem::path(program).filename().string();
-  if (ec || (runs != wanted && runs != wanted + " (deleted)") || !p.signal(0))
+  const auto wanted = std::filesystem::path(command.front()).filename().string();
+  if (ec || (runs != wanted && runs != wanted + " (deleted)") || identity_of(pid) != identity_of(command, "/", "")
+      || !p.signal(0))
     return std::nullopt;
   return p;
 }

@@ -34,9 +34,9 @@ public:
   /// Throws std::runtime_error "failed to start PROGRAM: cause".
   static process spawn(const std::vector<std::string>& command);
 
-  /// Takes over a running process, which need not be our child. Nothing when there is none of that number or it runs
-  /// another program than `program`.
-  static std::optional<process> adopt(long pid, const std::string& program);
+  /// Takes over a running process, which need not be our child. Nothing when there is none of that number, or it is not
+  /// what `command` would start: another program, or one for another link or configuration.
+  static std::optional<process> adopt(long pid, const std::vector<std::string>& command);
 
   long pid() const noexcept { return pid_; }
   int fd() const noexcept { return pidfd_->get(); }

@@ -13,6 +13,7 @@
 ///     restart_policy    (core) when each is started, stopped, started again; restart_history: how long to wait
 ///     liveness          (core) which of them hang, by their heartbeats
 ///     process           a child or an adopted process, held by its pidfd
+///     identity          which service a running process is, by its command line
 ///     exit_watch        the thread that learns of exits
 ///     heartbeat_intake  heartbeats from the event bus; how late our own threads are
 ///     reporter          states, metrics, alarms and ProcessEvents

@@ -58,6 +58,10 @@ def test_status_and_pages(directory, report):
         assert components == {"store": "open", "link:main": "active"}
         assert gateway.ctl("status").stdout.startswith("gateway gateway-1 in ")
 
+        def verdict(name):
+            return gateway.ctl("status", name, "--timeout", "500ms", check=False).returncode
+        assert [verdict(name) for name in ("store", "watchdog", "nobody")] == [0, 0, 2]
+
         def page():
             code, text = get(gateway, "/metrics")
             assert code == 200
@@ -96,11 +100,14 @@ def test_status_and_pages(directory, report):
             report(f"{service} stands still: 503", seconds=time.monotonic() - begin)
             done = gateway.ctl("status", "--json", check=False)
             assert done.returncode == 1 and not json.loads(done.stdout)["well"]
+            assert verdict(service) == 2
             os.kill(pid, signal.SIGCONT)
             wait_for(lambda: get(gateway, "/healthz")[0] == 200, 20, lambda: get(gateway, "/healthz"), interval=0.1)
         gateway.stop_collector()
         wait_for(lambda: get(gateway, "/healthz")[0] == 503, 20, "503 without a link", interval=0.1)
         assert "link:main" in get(gateway, "/healthz")[1]
+        assert verdict("uplink-main") == 1
+    assert verdict("uplink-main") == 2
     done = gateway.ctl("status", "--json", check=False)
     assert done.returncode == 1 and not json.loads(done.stdout)["well"]
 
@@ -260,6 +267,8 @@ def test_second_instance(directory):
             second = subprocess.run(command(gateway, service), capture_output=True, text=True, timeout=10)
             assert second.returncode == 73, f"{service}: {second.returncode} {second.stderr}"
             assert f"already running as pid {before[service]}" in second.stderr
+        wrong = subprocess.run([*command(gateway, "watchdog"), "--only", "uplink"], capture_output=True, text=True, timeout=10)
+        assert wrong.returncode == 64 and "known are store, uplink-main, acquisition" in wrong.stderr
         # Another run directory does not open the same store, and the same for the archive.
         other = json.loads(gateway.config_path.read_text()) | {"run_directory": str(directory / "other")}
         (directory / "other.yaml").write_text(json.dumps(other))
@@ -355,6 +364,8 @@ def test_quota(directory, report):
                 assert get(gateway, "/healthz")[0] in (200, 503)
                 wait_for(lambda: get(gateway, "/healthz")[0] == 503 and "full" in get(gateway, "/healthz")[1], 15,
                          lambda: get(gateway, "/healthz"), interval=0.1)
+                shown = gateway.ctl("status", "store", check=False)
+                assert shown.returncode == 1 and "ALARM" in shown.stdout and "store_full" in shown.stdout
                 held = device.confirmed
                 samples = [(size(), device.confirmed) for _ in range(50) if not time.sleep(0.01)]
                 assert samples[-1][1] == held, "the device is held back"

@@ -55,6 +55,27 @@ TEST_CASE("a producer says hello before it sends", "[acquisition]") {
   CHECK(s.p.settled());
 }
 
+TEST_CASE("a store that was stopped answers every hello; the producer takes one answer", "[acquisition]") {
+  session s;
+  s.push();
+  s.push();
+  s.reachable();
+  int hellos = 1;
+  for (int ms = 0; ms < 10'000; ++ms)
+    hellos += s.tick(1ms) == "hello" ? 1 : 0;
+  CHECK(hellos > 100);
+  CHECK(hellos < 150);  // 400 without backing off
+  CHECK(s.p.hello_wait() > 200ms);
+  CHECK(s.welcomed(0) == "1 2");
+  for (int n = 1; n < hellos; ++n)
+    CHECK(s.welcomed(0) == "");
+  CHECK(s.push() == "3");
+  CHECK(s.acknowledged(3) == "");
+  CHECK(s.p.settled());
+  CHECK(s.refused() == "hello");
+  CHECK(s.p.hello_wait() == 25ms);
+}
+
 TEST_CASE("a producer sends what the window allows and goes on with each acknowledgement", "[acquisition]") {
   session s;
   s.reachable();

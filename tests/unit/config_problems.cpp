@@ -52,6 +52,21 @@ TEST_CASE("a problem says where it is", "[config]") {
         == "level: expected one of trace, debug, info, warn, error, off, found 'loud'");
 }
 
+TEST_CASE("a run directory leaves room for the longest socket path", "[config]") {
+  const std::string fits(107 - std::string("/control.watchdog-acquisition.sock").size(), 'd');
+  CHECK(load_text("run_directory: " + fits, "t").problems.empty());
+  check({{"\nrun_directory: " + fits + "d", 2,
+          "run_directory of 74 bytes: at most 73, for the path of a Unix socket has at most 107 bytes and the longest one "
+          "here is control.watchdog-acquisition.sock"}});
+  const std::string link(64, 'l');
+  const auto site = [&](const std::string& run) {
+    return "destinations: [{name: d}]\nlinks: [{name: " + link
+           + ", destination: d, connect: 'h:1'}]\nrun_directory: " + run;
+  };
+  CHECK(load_text(site("/run/holdfast"), "t").problems.empty());
+  check({{site("/run/holdfast2"), 3, "at most 13"}});
+}
+
 TEST_CASE("all problems are reported, in the order of the file", "[config]") {
   auto r = load_text("nme: x\nlog: {level: loud}\nstore: {quota: 1, max_batch: x}\nlinks: 5\n", "t");
   std::vector<int> lines;

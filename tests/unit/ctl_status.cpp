@@ -59,6 +59,25 @@ TEST_CASE("well means that all expected instances say running", "[ctl][status]")
   CHECK_FALSE(ctl::well(r));
 }
 
+TEST_CASE("the verdict on one instance tells running, not well and not there apart", "[ctl][status]") {
+  CHECK(ctl::verdict(answered("store")) == ctl::ok);
+  CHECK(ctl::verdict(answered("store", "degraded: store full")) == ctl::not_well);
+  CHECK(ctl::verdict(missing("store")) == ctl::unreachable);
+}
+
+TEST_CASE("alarms that stand are shown", "[ctl][status]") {
+  ctl::status_report r{"g", "/run", {answered("store")}};
+  CHECK(ctl::to_table(r, false).find("ALARM") == std::string::npos);
+  auto& a = *r.instances[0].now.reply->mutable_status()->add_alarms();
+  a.set_name("store.full");
+  a.set_severity(v1::SEVERITY_CRITICAL);
+  a.set_text("95 % of the quota");
+  CHECK_THAT(ctl::to_table(r, false), Catch::Matches("[^]*\n  store.full  ALARM +95 % of the quota\n[^]*"));
+  const auto shown = nlohmann::json::parse(ctl::to_json(r))["instances"][0]["alarms"][0];
+  CHECK(shown["name"] == "store.full");
+  CHECK(shown["text"] == "95 % of the quota");
+}
+
 TEST_CASE("one watchdog for all, one for each, or none", "[ctl][status]") {
   ctl::status_report r{"", "/run", {missing("watchdog"), answered("watchdog-store"), missing("watchdog-health")}};
   ctl::keep_real_watchdogs(r);

@@ -136,6 +136,51 @@ TEST_CASE("anything heard is a sign of life", "[uplink]") {
   CHECK_FALSE(h.dead(start + 40s));
 }
 
+TEST_CASE("a path that carries data forgives silence, three timeouts at most", "[uplink]") {
+  heartbeat h(5s, 10s);
+  h.opened(start);
+  std::uint64_t bytes = 0;
+  for (auto at = start; at <= start + 30s; at += 1s) {
+    h.carried({.acknowledged = bytes += 32'000, .waiting = true}, at);
+    CHECK_FALSE(h.dead(at));
+  }
+  h.carried({.acknowledged = bytes + 1, .waiting = true}, start + 30'001ms);
+  CHECK(h.dead(start + 30'001ms));
+}
+
+TEST_CASE("a path that stands still forgives nothing", "[uplink]") {
+  heartbeat h(5s, 10s);
+  h.opened(start);
+  h.carried({.acknowledged = 32'000, .waiting = true}, start + 4s);
+  for (auto at = start + 5s; at <= start + 14s; at += 1s)
+    h.carried({.acknowledged = 32'000, .waiting = true}, at);
+  CHECK_FALSE(h.dead(start + 14s));
+  CHECK(h.dead(start + 14'001ms));
+  h.heard(start + 15s);
+  CHECK_FALSE(h.dead(start + 25s));
+  CHECK(h.dead(start + 25'001ms));
+}
+
+TEST_CASE("a ping that arrives is no answer: a program that hangs is found in time", "[uplink]") {
+  heartbeat h(5s, 10s);
+  h.opened(start);
+  h.heard(start + 1s);
+  for (auto at = start + 1s; at <= start + 11s; at += 1s)
+    h.carried({.acknowledged = static_cast<std::uint64_t>((at - start) / 5s * 20), .waiting = false}, at);
+  CHECK_FALSE(h.dead(start + 11s));
+  CHECK(h.dead(start + 11'001ms));
+}
+
+TEST_CASE("each connection counts its bytes anew", "[uplink]") {
+  heartbeat h(5s, 10s);
+  h.opened(start);
+  h.carried({.acknowledged = 1'000'000, .waiting = true}, start);
+  h.opened(start + 1min);
+  h.carried({.acknowledged = 500, .waiting = true}, start + 1min + 9s);
+  CHECK_FALSE(h.dead(start + 1min + 19s));
+  CHECK(h.dead(start + 1min + 19'001ms));
+}
+
 TEST_CASE("the round trip is smoothed as RFC 6298 says", "[uplink]") {
   heartbeat h(1s, 10s);
   auto now = start;

@@ -1,4 +1,5 @@
 #include "services/watchdog/exit_watch.hpp"
+#include "services/watchdog/identity.hpp"
 #include "services/watchdog/notify.hpp"
 
 #include <catch2/catch.hpp>
@@ -107,16 +108,37 @@ TEST_CASE("a program that is not there cannot be started", "[watchdog][process]"
 
 TEST_CASE("only a process that runs the right program is adopted", "[watchdog][process]") {
   const auto p = process::spawn({"/bin/sleep", "60"});
-  const auto adopted = process::adopt(p.pid(), "/elsewhere/sleep");
+  const auto adopted = process::adopt(p.pid(), {"/elsewhere/sleep"});
   REQUIRE(adopted);
   CHECK(adopted->pid() == p.pid());
   CHECK(adopted->age() < 20s);
-  CHECK_FALSE(process::adopt(p.pid(), "/usr/bin/holdfast-store"));
-  CHECK_FALSE(process::adopt(0, "sleep"));
-  CHECK_FALSE(process::adopt(1, "sleep"));
+  CHECK_FALSE(process::adopt(p.pid(), {"/usr/bin/holdfast-store"}));
+  CHECK_FALSE(process::adopt(0, {"sleep"}));
+  CHECK_FALSE(process::adopt(1, {"sleep"}));
   adopted->signal(SIGKILL);
   CHECK(end_of(p).signal == SIGKILL);
-  CHECK_FALSE(process::adopt(p.pid(), "/bin/sleep"));
+  CHECK_FALSE(process::adopt(p.pid(), {"/bin/sleep"}));
+}
+
+TEST_CASE("an uplink of another link or of another configuration is not adopted", "[watchdog][process]") {
+  const auto p = process::spawn({"/bin/sh", "-c", "kill -STOP $$", "sh", "--link", "main", "--config", "/etc/a.yaml"});
+  const auto program = std::filesystem::canonical("/bin/sh").string();
+  const auto adopts = [&](const std::string& link, const std::string& file) {
+    return process::adopt(p.pid(), {program, "--link", link, "--config", file}).has_value();
+  };
+  CHECK(adopts("main", "/etc/a.yaml"));
+  CHECK(adopts("main", "/etc/../etc/a.yaml"));
+  CHECK_FALSE(adopts("other", "/etc/a.yaml"));
+  CHECK_FALSE(adopts("main", "/etc/b.yaml"));
+  p.signal(SIGKILL);
+  CHECK(end_of(p).signal == SIGKILL);
+}
+
+TEST_CASE("the configuration of a command: by option, by variable, or the usual one", "[watchdog][process]") {
+  CHECK(identity_of({"u", "--link=a", "--config=x.yaml"}, "/etc", "y") == identity{"a", "/etc/x.yaml"});
+  CHECK(identity_of({"u", "--config", "/x.yaml", "--link", "a"}, "/etc", "y") == identity{"a", "/x.yaml"});
+  CHECK(identity_of({"store"}, "/srv", "y.yaml") == identity{"", "/srv/y.yaml"});
+  CHECK(identity_of({"store"}, "/srv", "") == identity{"", "/etc/holdfast/holdfast.yaml"});
 }
 
 TEST_CASE("a stopped process is frozen", "[watchdog][process]") {
