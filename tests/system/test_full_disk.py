@@ -122,6 +122,32 @@ def test_full_disk_while_connected(directory, report):
             report(lines=device.confirmed, raised=alarms(gateway, "raised"))
 
 
+def test_lowered_quota(directory, report):
+    """A quota below what is stored: the store opens, is full, takes nothing until it is drained, and goes on."""
+    port = free_port()
+    gateway = Gateway(directory, [line_source(port)], [LINK], {"store": {"quota": "256MiB"}})
+    with gateway:
+        gateway.wait_running()
+        gateway.stop_collector()
+        with LineDevice(port, total=400000, line_bytes=250) as device:
+            device.wait()
+        gateway.stop_gateway()
+        gateway.configuration["store"]["quota"] = "16MiB"
+        gateway.write_configurations()
+        gateway.start_gateway()
+        wait_for(lambda: full(gateway), 10, "full at the start")
+        used = gateway.metric("store", "holdfast_store_used_bytes")
+        assert used > 64 << 20
+        assert alarms(gateway, "raised") == 1
+        gateway.start_collector()
+        wait_for(lambda: gateway.component("store", "store") == "open", 30, "open when it is drained")
+        with LineDevice(port, total=1000, line_bytes=250) as more:
+            more.wait()
+        gateway.wait_delivered(401000)
+    gateway.dump(values=False).verify()
+    report(used=used)
+
+
 # -- damaged files ----------------------------------------------------------------------------------------------------
 
 
