@@ -54,7 +54,8 @@ std::optional<meta> read_meta(int fd, std::uint64_t offset) {
   std::array<char, meta_bytes> b;
   if (::pread(fd, b.data(), b.size(), static_cast<off_t>(offset)) != static_cast<ssize_t>(b.size()))
     return std::nullopt;
-  if ((at<std::uint16_t>(b, 10) & meta_flag) == 0 || at<std::uint32_t>(b, 16) != magic || at<std::uint32_t>(b, 20) != version)
+  if ((at<std::uint16_t>(b, 10) & meta_flag) == 0 || at<std::uint32_t>(b, 16) != magic
+      || at<std::uint32_t>(b, 20) != version)
     return std::nullopt;
   const meta m{at<std::uint32_t>(b, 40), at<std::uint64_t>(b, 136), at<std::uint64_t>(b, 144)};
   if (!std::has_single_bit(m.page_bytes) || m.page_bytes < 512 || m.page_bytes > 32768 || m.last_page >> 48 != 0)

@@ -6,9 +6,9 @@
 
 namespace holdfast::storage {
 
-/// What can be said of LMDB's file without opening it: LMDB maps it and trusts it, so a file that is shorter than its meta
-/// page says ends the process with SIGBUS. The layout (LMDB 0.9, 64 bit, in the machine's byte order): two meta pages,
-/// 0 and 1, the one with the higher transaction number counts. Each has
+/// What can be said of LMDB's file without opening it: LMDB maps it and trusts it, so a file that is shorter than its
+/// meta page says ends the process with SIGBUS. The layout (LMDB 0.9, 64 bit, in the machine's byte order): two meta
+/// pages, 0 and 1, the one with the higher transaction number counts. Each has
 ///
 ///   0   16  page header, its flags (u16) at 10
 ///   16  u32 magic 0xBEEFC0DE      20  u32 version 1
@@ -20,19 +20,19 @@ namespace holdfast::storage {
 /// Empty: may be opened, or is not there. Else what is wrong with <directory>/data.mdb.
 std::string damage_of(const std::string& directory);
 
-/// A page that was taken and given back in one commit, at the end of the file, is never written: a sound file may lack a
-/// few pages there. They are added as a hole, so that no access can end the process. Throws error.
+/// A page that was taken and given back in one commit, at the end of the file, is never written: a sound file may lack
+/// a few pages there. They are added as a hole, so that no access can end the process. Throws error.
 void complete_data_file(const std::string& directory);
 
-/// LMDB writes its lock file through a map: without blocks behind it, on a full disk, the process would end with SIGBUS.
-/// Throws error where there is no room.
+/// LMDB writes its lock file through a map: without blocks behind it, on a full disk, the process would end with
+/// SIGBUS. Throws error where there is no room.
 void back_lock_file(const std::string& directory);
 
 /// What a first start has begun that failed for want of room is not a damaged file.
 void remove_unfinished(const std::string& directory);
 
-/// A long value lies on pages of its own, and LMDB believes what their header says of their number: wrong, a deletion would
-/// free pages of others, or loop for hours. `value` is as a cursor gives it.
+/// A long value lies on pages of its own, and LMDB believes what their header says of their number: wrong, a deletion
+/// would free pages of others, or loop for hours. `value` is as a cursor gives it.
 bool pages_known(std::string_view value, std::uint32_t page_bytes);
 
 /// Renames <directory>/data.mdb (it is never deleted), logs why and returns the new path. Not while it is open.

@@ -36,8 +36,8 @@ class txn;
 class environment {
 public:
   enum class mode { read_write, read_only };
-  /// `map_bytes` bounds the file, but a file that is there has always room to be emptied. A file that cannot be what LMDB
-  /// wrote is not opened (data_file.hpp). Throws error; then nothing new is left in the directory.
+  /// `map_bytes` bounds the file, but a file that is there has always room to be emptied. A file that cannot be what
+  /// LMDB wrote is not opened (data_file.hpp). Throws error; then nothing new is left in the directory.
   environment(const std::string& directory, std::uint64_t map_bytes, mode m);
   ~environment();
   environment(const environment&) = delete;
@@ -51,8 +51,8 @@ public:
   std::uint64_t growth(std::uint64_t disk_bytes) const;
   /// Clears reader slots of dead processes; returns how many.
   int clear_dead_readers();
-  /// Unmaps the file's pages from this process until they are touched again: draining a long backlog must not look like,
-  /// or in a container count as, memory in use. Any time, also beside open transactions.
+  /// Unmaps the file's pages from this process until they are touched again: draining a long backlog must not look
+  /// like, or in a container count as, memory in use. Any time, also beside open transactions.
   void release_resident();
   /// Takes over a size that another process gave the map.
   void adopt_map_size();
@@ -83,8 +83,8 @@ public:
   /// Appends a key that sorts after all others and returns where to write its value.
   char* append(table t, std::string_view key, std::size_t bytes);
   bool erase(table t, std::string_view key);
-  /// Deletes the entries with seq keys (seq_key) in [first, last], the first `most` of them; returns how many. Entries whose
-  /// pages are damaged stay: deleting them would harm others.
+  /// Deletes the entries with seq keys (seq_key) in [first, last], the first `most` of them; returns how many. Entries
+  /// whose pages are damaged stay: deleting them would harm others.
   std::uint64_t erase_seqs(table t, std::uint64_t first, std::uint64_t last, std::uint64_t most = UINT64_MAX);
   /// Pages of the file that hold nothing now. In a read transaction.
   std::uint64_t free_bytes();

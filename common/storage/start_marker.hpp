@@ -1,12 +1,14 @@
 #pragma once
 
+#include <atomic>
 #include <string>
 
 namespace holdfast::storage {
 
-/// What earlier lives of a process tell the next one about its file: <directory>/starts holds either the number of lives in
-/// a row that ended soon and without order (LMDB ends the process over some damage: SIGSEGV, SIGBUS, assertions), or what
-/// was found wrong with the file while it was in use. Never throws: where it cannot be written, nothing is remembered.
+/// What earlier lives of a process tell the next one about its file: <directory>/starts holds either the number of
+/// lives in a row that ended soon and without order (LMDB ends the process over some damage: SIGSEGV, SIGBUS,
+/// assertions), or what was found wrong with the file while it was in use. Never throws: where it cannot be written,
+/// nothing is remembered.
 class start_marker {
 public:
   static constexpr unsigned suspicious = 3;  ///< so many lives in a row, and the file is examined before the next
@@ -21,7 +23,8 @@ public:
 
   /// The file is damaged; the next life must not use it.
   void condemn(const std::string& cause);
-  /// This life stood long enough, or ended in order, or the file is another one now. Nothing that condemns is taken back.
+  /// This life stood long enough, or ended in order, or the file is another one now. Nothing that condemns is taken
+  /// back.
   void settled();
   void file_replaced();
 
@@ -31,7 +34,7 @@ private:
   std::string path_;
   std::string condemned_;
   unsigned failed_ = 0;
-  bool doomed_ = false;  // condemned in this life
+  std::atomic<bool> doomed_ = false;  // condemned in this life, by whichever thread met the damage
 };
 
 /// Looks at every entry's key of every database and the free list, and begins a write, in a process of its own that may

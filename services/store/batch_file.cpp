@@ -115,12 +115,15 @@ std::optional<batch> batch_file::read_from(const std::string& record_class, std:
   throw;
 }
 
-std::optional<std::int64_t> batch_file::stored_at(const std::string& record_class, std::uint64_t seq) {
+std::optional<std::int64_t> batch_file::stored_at(const std::string& record_class, std::uint64_t seq) try {
   storage::txn t(*env_, storage::txn::kind::read);
   storage::cursor c(t, tables_.at(record_class));
   auto e = c.at_or_after(storage::seq_key(seq));
   auto b = e ? storage::stored_batch::decode(e->value) : std::nullopt;
   return b ? std::optional(b->stored_unix_nanos) : std::nullopt;
+} catch (const storage::error& e) {
+  condemn(e);
+  throw;
 }
 
 // -- update -------------------------------------------------------------------------------------------------------------

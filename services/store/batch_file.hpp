@@ -41,8 +41,8 @@ struct foreign_directory : std::runtime_error {
 ///   delivery    destination 0x00 class -> DeliveryRow
 ///   class/NAME  seq key of the first record -> stored_batch
 ///
-/// Only WRITER begins write transactions; DISPATCHER reads. One lock file in the directory keeps a second store out. Beside
-/// it are the reserve (reserve.hpp) and what earlier lives left to say about the file (start_marker.hpp).
+/// Only WRITER begins write transactions; DISPATCHER reads. One lock file in the directory keeps a second store out.
+/// Beside it are the reserve (reserve.hpp) and what earlier lives left to say about the file (start_marker.hpp).
 class batch_file {
 public:
   /// Opens or creates. A damaged file is set aside (renamed, never deleted) and a new one begun: set_aside() tells.

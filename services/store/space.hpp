@@ -8,14 +8,15 @@ namespace holdfast::store {
 
 /// Whether there is room for offers, and how much may go into one commit. Pure.
 ///
-/// Two things make the store full: the quota, which is counted, and the disk (or the file's bound), which shows in a commit
-/// that fails. After such a failure what was confirmed is deleted alone, in small commits, until it is all gone, and offers
-/// wait until there is clearly more room than where it failed.
+/// Two things make the store full: the quota, which is counted, and the disk (or the file's bound), which shows in a
+/// commit that fails. After such a failure what was confirmed is deleted alone, in small commits, until it is all gone,
+/// and offers wait until there is clearly more room than where it failed.
 class space {
 public:
   static constexpr std::uint64_t most_offer_bytes = 8 << 20;  ///< bounds a commit's length, so the first offer's wait
   static constexpr std::uint64_t fewest_removals = 16;
   static constexpr std::uint64_t all_removals = 1 << 20;
+  static constexpr std::uint64_t least_more = 4 << 20;  ///< a small disk must not be full and open again all the time
 
   explicit space(std::uint64_t quota = 0) : quota_(quota) {}
 
@@ -44,7 +45,7 @@ public:
     removals_ = fewest_removals;
     offer_bytes_ = std::max<std::uint64_t>(offer_bytes_ / 2, 1);
     const auto all = used + room;
-    reopen_ = std::min(room + all / 20, all - all / 10);  // the second: an empty store must not wait for more
+    reopen_ = std::min(room + std::max(all / 20, least_more), all - all / 10);  // an empty store must not wait for more
   }
 
   /// There are `room` bytes now.

@@ -9,8 +9,8 @@
 
 namespace holdfast::store {
 
-/// A row of the store's file. Checksums guard payloads only: one that is not understood says that the disk has changed the
-/// file. Throws storage::error.
+/// A row of the store's file. Checksums guard payloads only: one that is not understood says that the disk has changed
+/// the file. Throws storage::error.
 template <class Message> Message parse(std::string_view bytes, const char* what) {
   Message m;
   if (!m.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())))

@@ -1,6 +1,7 @@
 #pragma once
 
-// A file system of a few MiB of its own, to be filled. Where mounting is not permitted the test says so and does nothing.
+// A file system of a few MiB of its own, to be filled. Where mounting is not permitted the test says so and does
+// nothing.
 
 #include "storage_support.hpp"
 

@@ -100,6 +100,24 @@ TEST_CASE("stat and verify tell what is in a store", "[store]") {
   CHECK(out.str().find("not a holdfast store") != std::string::npos);
 }
 
+TEST_CASE("stat and verify see every batch, though they read in several transactions", "[store]") {
+  bench b;
+  {
+    auto f = b.open();
+    batch_file::update u(*f);
+    for (int i = 0; i < 600; ++i)
+      u.append("telemetry", 2, crc32c("x"), "x");
+    u.commit();
+  }
+  std::ostringstream out;
+  CHECK(verify(b.settings.directory, out) == 0);
+  CHECK(out.str().find("telemetry: 600 batches, 1200 records, 0 problems") != std::string::npos);
+  damage(b, 511, 4, 3);  // the last of the first transaction reaches into the first of the second
+  out.str({});
+  CHECK(verify(b.settings.directory, out) == 1);
+  CHECK(out.str().find("batch at seq 513 overlaps the one before it") != std::string::npos);
+}
+
 TEST_CASE("a class that is no longer configured stays, is counted and is told", "[store]") {
   bench b;
   {

@@ -19,15 +19,24 @@ TEST_CASE("the quota closes at its size and opens a twentieth below", "[store]")
 }
 
 TEST_CASE("a commit that failed for want of room closes until there is clearly more", "[store]") {
-  space s(1'000'000);
-  s.refused(900, 100);
+  space s(1 << 30);
+  s.refused(900 << 20, 100 << 20);
   CHECK(s.full());
   CHECK(s.short_of_room());
-  s.room(149);
+  s.room(149 << 20);
   CHECK(s.full());
-  s.room(150);
+  s.room(150 << 20);
   CHECK_FALSE(s.full());
   s.room(0);  // only a commit that fails closes it
+  CHECK_FALSE(s.full());
+}
+
+TEST_CASE("on a small disk the distance is some MiB", "[store]") {
+  space s(1 << 30);
+  s.refused(10 << 20, 2 << 20);
+  s.room(5 << 20);
+  CHECK(s.full());
+  s.room(6 << 20);
   CHECK_FALSE(s.full());
 }
 
@@ -63,7 +72,7 @@ TEST_CASE("the quota and the disk close independently", "[store]") {
   space s(1000);
   s.refused(1200, 100);
   s.committed(1200);
-  s.room(1000);
+  s.room(1200);
   CHECK_FALSE(s.short_of_room());
   CHECK(s.full());
   s.committed(10);

@@ -1,0 +1,215 @@
+"""A disk that fills up under load and is given room again, and store files that are damaged before a start: nothing that
+was confirmed is lost, no process ends for want of room, and nobody has to help."""
+import contextlib
+import os
+import random
+import shutil
+import subprocess
+
+import pytest
+
+from devices import LineDevice, check_lines
+from harness import Gateway, free_port, line_source, wait_for
+from peers.looks import pids
+
+LINK = {"reconnect": {"first": "50ms", "cap": "200ms"}}
+
+
+class SmallDisk:
+    """A file system of its own at `path`, and another program's file on it."""
+
+    def __init__(self, path, megabytes):
+        self.path, self.other = path, path / "other"
+        path.mkdir()
+        done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", path], capture_output=True,
+                              text=True)
+        if done.returncode != 0:
+            pytest.skip(f"a file system cannot be mounted here: {done.stderr.strip()}")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        subprocess.run(["umount", "-l", self.path], check=True)
+
+    def available(self):
+        status = os.statvfs(self.path)
+        return status.f_bavail * status.f_frsize
+
+    def fill(self, leave=0):
+        """All that is there now, again and again until nothing is left."""
+        with open(self.other, "ab") as file:
+            while (room := self.available()) > leave:
+                with contextlib.suppress(OSError):
+                    os.posix_fallocate(file.fileno(), file.seek(0, os.SEEK_END), room - leave)
+
+    def make_room(self):
+        self.other.unlink()
+
+
+def full(gateway):
+    return gateway.component("store", "store") == "full"
+
+
+def alarms(gateway, what):
+    return gateway.log().count(f"alarm name=store_full {what}")
+
+
+@pytest.mark.parametrize("first", ["space", "collector", "restart"])
+def test_full_disk(directory, report, first):
+    """The disk fills while the centre is away. What comes back first, space or the centre, sets the store going again;
+    also when it was killed meanwhile."""
+    port = free_port()
+    with SmallDisk(directory / "disk", 48) as disk:
+        store = {"store": {"directory": str(disk.path / "store"), "quota": "1GiB"}}
+        with Gateway(directory, [line_source(port)], [LINK], store) as gateway:
+            gateway.wait_running()
+            with LineDevice(port, rate=20000, most_unconfirmed=50000) as device:
+                wait_for(lambda: device.confirmed > 20000, 20, device.counts)
+                gateway.stop_collector()
+                disk.fill(leave=4 << 20)
+                wait_for(lambda: full(gateway), 30, lambda: f"{disk.available()} bytes, {device.counts()}")
+                disk.fill()
+                before = pids(gateway)
+                assert alarms(gateway, "raised") >= 1
+                wait_for(lambda: device.made >= device.confirmed + 50000, 30, "the device waits")
+                stuck = device.confirmed
+                if first == "restart":
+                    gateway.kill("store")
+                    wait_for(lambda: full(gateway), 20, "full again after a restart on a full disk")
+                    before["store"] = gateway.pid("store")
+                elif first == "collector":
+                    gateway.start_collector()
+                    wait_for(lambda: device.confirmed > stuck + 100000, 40, lambda: f"goes on: {device.counts()}")
+                    disk.fill()
+                disk.make_room()
+                wait_for(lambda: device.confirmed > stuck + 50000 and not full(gateway), 30,
+                         lambda: f"goes on: {device.counts()}")
+                assert alarms(gateway, "cleared") >= 1
+                gateway.start_collector()
+                assert pids(gateway) == before, "a process ended"
+                device.finish()
+                gateway.wait_delivered(device.confirmed)
+            archive = gateway.dump().verify()
+            problems = gateway.check_books(archive) + device.errors
+            problems += check_lines(archive.streams["lines"], device.confirmed)
+            assert not problems, "; ".join(problems)
+            report(lines=device.confirmed, raised=alarms(gateway, "raised"))
+
+
+def test_full_disk_while_connected(directory, report):
+    """The disk is filled by others, again and again, while records flow through."""
+    port = free_port()
+    with SmallDisk(directory / "disk", 48) as disk:
+        store = {"store": {"directory": str(disk.path / "store"), "quota": "1GiB"}}
+        with Gateway(directory, [line_source(port)], [LINK], store) as gateway:
+            gateway.wait_running()
+            before = pids(gateway, "collector")
+            with LineDevice(port, rate=20000, most_unconfirmed=50000) as device:
+                for _ in range(3):
+                    disk.fill()
+                    made = device.made
+                    wait_for(lambda made=made: device.made > made + 20000, 30, device.counts)
+                    disk.make_room()
+                    made = device.made
+                    wait_for(lambda made=made: device.confirmed > made + 20000, 30, device.counts)
+                device.finish()
+                gateway.wait_delivered(device.confirmed)
+            assert pids(gateway, "collector") == before, "a process ended"
+            archive = gateway.dump().verify()
+            problems = device.errors + check_lines(archive.streams["lines"], device.confirmed)
+            assert not problems, "; ".join(problems)
+            report(lines=device.confirmed, raised=alarms(gateway, "raised"))
+
+
+def test_lowered_quota(directory, report):
+    """A quota below what is stored: the store opens, is full, takes nothing until it is drained, and goes on."""
+    port = free_port()
+    gateway = Gateway(directory, [line_source(port)], [LINK], {"store": {"quota": "256MiB"}})
+    with gateway:
+        gateway.wait_running()
+        gateway.stop_collector()
+        with LineDevice(port, total=400000, line_bytes=250) as device:
+            device.wait()
+        gateway.stop_gateway()
+        gateway.configuration["store"]["quota"] = "16MiB"
+        gateway.write_configurations()
+        gateway.start_gateway()
+        wait_for(lambda: full(gateway), 10, "full at the start")
+        used = gateway.metric("store", "holdfast_store_used_bytes")
+        assert used > 64 << 20
+        assert alarms(gateway, "raised") == 1
+        gateway.start_collector()
+        wait_for(lambda: gateway.component("store", "store") == "open", 30, "open when it is drained")
+        with LineDevice(port, total=1000, line_bytes=250) as more:
+            more.wait()
+        gateway.wait_delivered(401000)
+    gateway.dump(values=False).verify()
+    report(used=used)
+
+
+# -- damaged files ----------------------------------------------------------------------------------------------------
+
+
+def flipped(data, dice, count):
+    """Page headers overwritten, not those of the meta pages."""
+    bad = bytearray(data)
+    for page in dice.sample(range(2, len(data) // 4096), count):
+        bad[page * 4096:page * 4096 + 16] = dice.randbytes(16)
+    return bytes(bad)
+
+
+def damages(good):
+    dice = random.Random(7)
+    pages = len(good) // 4096
+    yield "half", good[:len(good) // 2]
+    yield "three pages", good[:3 * 4096]
+    yield "a hundred bytes", good[:100]
+    yield "without 20 pages", good[:-20 * 4096]
+    yield "zeros", bytes(len(good))
+    yield "zeros behind the meta pages", good[:8192] + bytes(len(good) - 8192)
+    yield "another program's", b"SQLite format 3\0" + dice.randbytes(100000)
+    for number in range(4):
+        yield f"flipped {number}", flipped(good, dice, pages // (2 << number))
+
+
+def test_damaged_file(directory, report):
+    """The gateway takes and delivers records within 10 s; the file is set aside whole, with an alarm."""
+    port, lives = free_port(), set()
+    gateway = Gateway(directory, [line_source(port)], [LINK | {"window": "256KiB"}])
+    store = gateway.store_directory
+    with gateway:
+        gateway.wait_running()
+        gateway.stop_collector()
+        with LineDevice(port, total=40000, line_bytes=200) as device:
+            device.wait()
+        gateway.stop_gateway()
+        good = (store / "data.mdb").read_bytes()
+        gateway.start_collector()
+        for what, bad in damages(good):
+            shutil.rmtree(store)
+            store.mkdir()
+            (store / "data.mdb").write_bytes(bad)
+            gateway.start_gateway()
+            with LineDevice(port, total=500) as more:
+                more.wait(10)
+            gateway.wait_running()
+            gateway.wait_delivered()
+            aside = list(store.glob("data.mdb.damaged-*"))
+            if what.startswith("flipped"):  # may be met in use, or spare all but some batches
+                report(what, cause=cause_of(gateway, aside[0]) if aside else "only batches")
+                assert len(aside) <= 1
+            else:
+                report(what, cause=cause_of(gateway, aside[0]))
+                assert [file.read_bytes()[:len(bad)] for file in aside] == [bad], f"{what}: {list(store.iterdir())}"
+                assert "alarm name=store_damaged raised" in gateway.log()
+            gateway.stop_gateway()
+            lives.add(aside[0].name if aside else "the old one")  # its numbers are given only once at the centre
+    archive = gateway.dump().verify(origins=None, gaps=True)  # of what could be read, damaged batches are told as gaps
+    lengths = [len(value) for value in archive.streams["lines"].values if value is not None]
+    assert lengths.count(99) == 500 * len(lives)
+
+
+def cause_of(gateway, aside):
+    return next((line.split("cause=")[1] for line in gateway.log().splitlines()
+                 if "file set aside" in line and aside.name in line), "not told")
