@@ -125,7 +125,8 @@ struct checker {
       to.add(at(&c.tls), "tls: the collector needs certificate_file and key_file");
     // Only where both ends are in one file; otherwise the uplink says so when it meets such a batch.
     if (c.max_frame.count < value.store.max_batch.count)
-      to.add(at(&c.max_frame, &value.store.max_batch), "the collector's max_frame is smaller than the store's max_batch");
+      to.add(at(&c.max_frame, &value.store.max_batch),
+             "the collector's max_frame is smaller than the store's max_batch");
   }
 
   void store() {

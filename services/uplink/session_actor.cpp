@@ -35,7 +35,7 @@ void session_state::open() {
   on_store_there(ctx->store_reachable);
 }
 
-// -- store --------------------------------------------------------------------------------------------------------------
+// -- store ------------------------------------------------------------------------------------------------------------
 
 void session_state::on_store_there(bool yes) {
   store_reachable = yes;
@@ -121,7 +121,7 @@ void session_state::on_dispatch(const v1::Dispatch& d, const blob& payload) {
   sent_bytes->add(static_cast<double>(payload.size()));
 }
 
-// -- life --------------------------------------------------------------------------------------------------------------
+// -- life -------------------------------------------------------------------------------------------------------------
 
 void session_state::on_tick() {
   beat->beat();

@@ -9,7 +9,7 @@ from harness import BIN, Gateway, free_port, line_source, wait_for
 from peers.datagrams import kernel_drops, send_datagrams
 from peers.looks import peak_mib, wait_component
 
-# -- no room ------------------------------------------------------------------------------------------------------------
+# -- no room -----------------------------------------------------------------------------------------------------------
 
 
 def still(value, for_s=0.7):
@@ -25,14 +25,15 @@ def still(value, for_s=0.7):
 
 
 def test_back_pressure(directory, report):
-    """No store, then a store that stands still, then a collector that does: a TCP device is held back, and UDP datagrams
-    that find no room are gap records. Sent = delivered + gaps."""
+    """No store, then a store that stands still, then a collector that does: a TCP device is held back, and UDP
+    datagrams that find no room are gap records. Sent = delivered + gaps."""
     tcp, udp, total = free_port(), free_port(), 200000
     small = {"window": "256KiB", "batch": {"size": "64KiB"}}
     sources = [line_source(tcp, confirm="none") | small,
                {"name": "udp", "type": "udp-server", "listen": f"127.0.0.1:{udp}"} | small]
     patience = {"watchdog": {"limit": "60s"}}
-    with Gateway(directory, sources=sources, overrides={"watchdog": {"services": ["uplink-main", "acquisition", "health"]}},
+    with Gateway(directory, sources=sources,
+                 overrides={"watchdog": {"services": ["uplink-main", "acquisition", "health"]}},
                  collector_overrides=patience) as gateway:
         wait_component(gateway, "acquisition", "source:udp", "listening")
         wait_component(gateway, "acquisition", "source:lines", "listening")
@@ -53,7 +54,8 @@ def test_back_pressure(directory, report):
         try:
             wait_for(lambda: device.written > held, 20, "the device goes on")
             # The last datagram was dropped, no other follows: its gap record comes all the same.
-            wait_for(lambda: told(gateway, "udp") == 4000, 20, lambda: f"{told(gateway, 'udp')} of 4000 told", interval=0.2)
+            wait_for(lambda: told(gateway, "udp") == 4000, 20, lambda: f"{told(gateway, 'udp')} of 4000 told",
+                     interval=0.2)
             store.send_signal(signal.SIGSTOP)
             send_datagrams(gateway, udp, datagrams[4000:], "udp")
             store.send_signal(signal.SIGCONT)

@@ -10,7 +10,7 @@ from peers.looks import pids, wait_component
 SERVICES = {"store": [], "acquisition": [], "uplink": ["--link", "main"], "health": [], "watchdog": [], "collector": []}
 NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
 
-# -- configuration ------------------------------------------------------------------------------------------------------
+# -- configuration -----------------------------------------------------------------------------------------------------
 
 # Text, and the place and a word of the complaint.
 BROKEN = {
@@ -75,7 +75,7 @@ def test_broken_configuration(directory, report):
     report(files=len(BROKEN), runs=runs)
 
 
-# -- ports in use -------------------------------------------------------------------------------------------------------
+# -- ports in use ------------------------------------------------------------------------------------------------------
 
 
 def occupied(port, kind=socket.SOCK_STREAM):
@@ -95,7 +95,8 @@ def test_ports_in_use(directory, report):
     holders = {"tcp": occupied(ports["tcp"]), "udp": occupied(ports["udp"], socket.SOCK_DGRAM),
                "collector": occupied(gateway.collector_port), "health": occupied(gateway.health_port)}
     at = {"tcp": ("acquisition", "source:tcp", ports["tcp"]), "udp": ("acquisition", "source:udp", ports["udp"]),
-          "collector": ("collector", "server", gateway.collector_port), "health": ("health", "web", gateway.health_port)}
+          "collector": ("collector", "server", gateway.collector_port),
+          "health": ("health", "web", gateway.health_port)}
     with gateway, LineDevice(ports["good"], rate=1000) as device:
         for what, (service, name, port) in at.items():
             said = wait_component(gateway, service, name, "fail")

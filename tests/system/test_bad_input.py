@@ -15,25 +15,28 @@ from peers.looks import pids
 sys.path.insert(0, str(ROOT / "tests/examples"))
 from producer import crc32c  # noqa: E402
 
-# -- too long -----------------------------------------------------------------------------------------------------------
+# -- too long ----------------------------------------------------------------------------------------------------------
 
 
 def test_too_long(directory):
-    """Lines, frames and datagrams above the limit: each becomes one gap record, the log names the peer, others go on."""
+    """Lines, frames and datagrams above the limit: each becomes one gap record, the log names the peer, others go
+    on."""
     ports = {name: free_port() for name in ("good", "lines", "prefix", "udp", "gap")}
     limit = 1024
     sources = [line_source(ports["good"], "good"),
                line_source(ports["lines"], "lines", "none", framing={"type": "line", "max_length": limit}),
                line_source(ports["prefix"], "prefix", "none", framing={"type": "length-prefix", "prefix_bytes": 4,
                                                                        "max_length": limit}),
-               line_source(ports["gap"], "gap", "none", framing={"type": "idle-gap", "max_length": limit, "gap": "100ms"}),
+               line_source(ports["gap"], "gap", "none",
+                           framing={"type": "idle-gap", "max_length": limit, "gap": "100ms"}),
                {"name": "udp", "type": "udp-server", "listen": f"127.0.0.1:{ports['udp']}", "max_datagram": limit}]
     with Gateway(directory, sources=sources) as gateway, LineDevice(ports["good"], rate=2000) as device:
         gateway.wait_running()
         peers = {}
         with socket.create_connection(("127.0.0.1", ports["lines"])) as lines:
             peers["lines"] = lines.getsockname()[1]
-            lines.sendall(b"\n" + b"1\n" + b"a" * limit + b"\n" + b"b" * (limit + 1) + b"\n" + b"2\n" + b"c" * 5000000 + b"\n3\n")
+            lines.sendall(b"\n" + b"1\n" + b"a" * limit + b"\n" + b"b" * (limit + 1) + b"\n" + b"2\n" + b"c" * 5000000
+                          + b"\n3\n")
         for announced in (limit + 1, 2**31, 2**32 - 1):  # it ends the connection: nothing behind it can be understood
             with socket.create_connection(("127.0.0.1", ports["prefix"])) as prefix:
                 peers[f"prefix {announced}"] = prefix.getsockname()[1]
@@ -52,8 +55,10 @@ def test_too_long(directory):
                 udp.sendto(b"u" * size, ("127.0.0.1", ports["udp"]))
         wait_for(lambda: gateway.metric("acquisition", "holdfast_source_oversize_total") == 7, 20,
                  lambda: f"{gateway.metric('acquisition', 'holdfast_source_oversize_total')} of 7", interval=0.05)
-        wait_for(lambda: gateway.metric("acquisition", "holdfast_source_records_total", source="udp") == 2, 20, "datagrams")
-        wait_for(lambda: gateway.metric("acquisition", "holdfast_source_records_total", source="gap") == 3, 20, "idle gap")
+        wait_for(lambda: gateway.metric("acquisition", "holdfast_source_records_total", source="udp") == 2, 20,
+                 "datagrams")
+        wait_for(lambda: gateway.metric("acquisition", "holdfast_source_records_total", source="gap") == 3, 20,
+                 "idle gap")
         device.finish()
         gateway.wait_delivered()
         archive = gateway.dump().verify(gaps=True)
@@ -69,7 +74,7 @@ def test_too_long(directory):
             assert re.search(rf"warning .*frame dropped .*peer=127\.0\.0\.1:{peer} ", log), what
 
 
-# -- a gateway that lies ------------------------------------------------------------------------------------------------
+# -- a gateway that lies -----------------------------------------------------------------------------------------------
 
 
 def hello(name=b"liar", epoch=77, protocol=1):
@@ -88,14 +93,16 @@ def data(first, count, payload=b"", crc=None, record_class="telemetry", gap=0):
 
 
 def test_lying_gateway(directory, report):
-    """Well-formed frames with absurd content to the collector: the liar is refused or set apart, an honest gateway's lines
-    arrive once meanwhile."""
+    """Well-formed frames with absurd content to the collector: the liar is refused or set apart, an honest gateway's
+    lines arrive once meanwhile."""
     ping = wire_pb2.WireMessage()
     ping.ping.id = 1
     empty = wire.frame(wire_pb2.WireMessage())
     stories = {
-        "data before hello": [data(1, 1, b"x")], "ping before hello": [wire.frame(ping)], "protocol": [hello(protocol=9)],
-        "no name": [hello(name=b"")], "no epoch": [hello(epoch=0)], "long name": [hello(name=b"n" * 600), data(1, 1, b"x")],
+        "data before hello": [data(1, 1, b"x")], "ping before hello": [wire.frame(ping)],
+        "protocol": [hello(protocol=9)],
+        "no name": [hello(name=b"")], "no epoch": [hello(epoch=0)],
+        "long name": [hello(name=b"n" * 600), data(1, 1, b"x")],
         "empty frame": [hello(), empty], "checksum": [hello(), data(1, 1, b"x", crc=1)],
         "no class": [hello(), data(1, 1, b"x", record_class="")],
         "long class": [hello(), data(1, 1, b"x", record_class="c" * 65)], "no records": [hello(), data(1, 0, b"x")],
@@ -131,6 +138,8 @@ def test_lying_gateway(directory, report):
         archive = gateway.dump(stream="good")
         assert not check_lines(archive.streams["good"], device.confirmed)
         assert pids(gateway, "collector") == before
-        assert gateway.metric("uplink-main", "holdfast_link_sessions_total") == sessions, "the honest session never broke"
-        assert len(re.findall(r"warning collector session refused peer=127\.0\.0\.1:\d+ ", gateway.collector_log())) >= 14
+        assert gateway.metric("uplink-main",
+                              "holdfast_link_sessions_total") == sessions, "the honest session never broke"
+        assert len(re.findall(r"warning collector session refused peer=127\.0\.0\.1:\d+ ",
+                              gateway.collector_log())) >= 14
         assert not unheard, f"not told why: {unheard}"

@@ -10,7 +10,7 @@ from devices import check_lines, line
 from harness import Gateway, free_port, line_source
 from peers.looks import wait_component
 
-# -- confirm ------------------------------------------------------------------------------------------------------------
+# -- confirm -----------------------------------------------------------------------------------------------------------
 
 
 class Counted:
@@ -40,8 +40,8 @@ class Counted:
 
 
 def test_confirm(directory):
-    """The first line is where we stand, each further one grows; a new connection replaces the old one; half a line does not
-    count."""
+    """The first line is where we stand, each further one grows; a new connection replaces the old one; half a line does
+    not count."""
     port = free_port()
     with Gateway(directory, sources=[line_source(port)]) as gateway:
         gateway.wait_running()
@@ -72,8 +72,8 @@ def test_confirm(directory):
 
 
 def test_replaced_in_the_middle(directory, report):
-    """A device that connects anew while its old connection still delivers: what the old one brought counts, or not, and never
-    both. Every third time the gateway finds the lines and the new connection at the same moment."""
+    """A device that connects anew while its old connection still delivers: what the old one brought counts, or not, and
+    never both. Every third time the gateway finds the lines and the new connection at the same moment."""
     port, dice, rounds = free_port(), random.Random(3), 300
     kept = []
     with Gateway(directory, sources=[line_source(port)]) as gateway:

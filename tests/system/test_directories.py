@@ -14,7 +14,7 @@ from harness import BIN, free_port
 
 NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
 
-# -- directories --------------------------------------------------------------------------------------------------------
+# -- directories -------------------------------------------------------------------------------------------------------
 
 
 def fingerprint(path):
@@ -90,7 +90,8 @@ def make_newer(path):
     rows = [text.strip() for text in dump.splitlines() if text.startswith(" ")]
     identity.ParseFromString(bytes.fromhex(rows[rows.index(b"store".hex()) + 1]))
     identity.schema, identity.oldest_reader = 99, 99
-    mdb_load(path, re.sub(r"\n [0-9a-f]+\nDATA=END", f"\n {identity.SerializeToString().hex()}\nDATA=END", dump).encode(),
+    mdb_load(path,
+             re.sub(r"\n [0-9a-f]+\nDATA=END", f"\n {identity.SerializeToString().hex()}\nDATA=END", dump).encode(),
              "-s", "meta")
 
 

@@ -11,7 +11,7 @@ from harness import BUILD, ROOT, Gateway, free_port, line_source, wait_for
 sys.path.insert(0, str(ROOT / "tests/examples"))
 import producer  # noqa: E402
 
-# -- programs of our users ----------------------------------------------------------------------------------------------
+# -- programs of our users ---------------------------------------------------------------------------------------------
 
 
 def test_producer_example(directory, report):
@@ -51,7 +51,8 @@ def test_tap_example(directory, report):
     with Gateway(directory, sources=[line_source(port)]) as gateway:
         gateway.wait_running()
         command = [sys.executable, ROOT / "tests/examples/tap.py", gateway.run, "heartbeat.", "metrics.", "record."]
-        tap = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(BUILD / "messages")}, stdout=subprocess.PIPE,
+        tap = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(BUILD / "messages")},
+                               stdout=subprocess.PIPE,
                                stderr=subprocess.PIPE, text=True)
         try:
             with LineDevice(port, rate=200):

@@ -16,11 +16,12 @@ from peers import relay as wire
 from peers.certificates import Authority
 from peers.looks import peak_mib, pids
 
-# -- noise on every socket ----------------------------------------------------------------------------------------------
+# -- noise on every socket ---------------------------------------------------------------------------------------------
 
 TLS_HELLO = bytes.fromhex("16030100c8010000c40303") + bytes(range(32)) + b"\0" * 157
 NOISE = [b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", TLS_HELLO, b"HFW1" + b"\xff" * 8, b"HFW1" + bytes(8), b"\xff" * 64,
-         b"\xff\0\0\0\0\0\0\0\1\x7f", b"SSH-2.0-x\r\n", b"\0" * 5000, b"PUT / HTTP/1.1\r\nContent-Length: 99999999999\r\n\r\n",
+         b"\xff\0\0\0\0\0\0\0\1\x7f", b"SSH-2.0-x\r\n", b"\0" * 5000,
+         b"PUT / HTTP/1.1\r\nContent-Length: 99999999999\r\n\r\n",
          b"GET /" + b"a" * 100000 + b" HTTP/1.1\r\n\r\n", b"\n" * 1000]
 
 
@@ -34,7 +35,8 @@ def connect(address):
 
 
 def make_noise(address, dice):
-    """All of NOISE, random bytes, half-open connections, byte by byte; whatever the other end does about it is right."""
+    """All of NOISE, random bytes, half-open connections, byte by byte; whatever the other end does about it is
+    right."""
     half_open = []
     for data in [*NOISE, *(dice.randbytes(dice.randint(1, 20000)) for _ in range(15))]:
         with contextlib.suppress(OSError):
@@ -83,8 +85,8 @@ def usual_limit():
 
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
 def test_noise_on_every_socket(directory, report, usual_limit, tls):
-    """Random bytes, HTTP, TLS, half-open and slow connections, a thousand at a time, on every listening socket: the same
-    processes live on, and a device's lines arrive once."""
+    """Random bytes, HTTP, TLS, half-open and slow connections, a thousand at a time, on every listening socket: the
+    same processes live on, and a device's lines arrive once."""
     dice, port, noisy, udp = random.Random(5), free_port(), free_port(), free_port()
     sources = [line_source(port, "good"), line_source(noisy, "noisy", "none"),
                {"name": "udp", "type": "udp-server", "listen": f"127.0.0.1:{udp}"}]
@@ -138,13 +140,14 @@ def test_noise_on_every_socket(directory, report, usual_limit, tls):
                 assert endpoint in refused, f"{endpoint} not in {refused}"
 
 
-# -- valid ZeroMQ, nonsense inside --------------------------------------------------------------------------------------
+# -- valid ZeroMQ, nonsense inside -------------------------------------------------------------------------------------
 
 
 def nonsense(dice):
     """Multipart messages that nobody sends: wrong numbers of parts, no protobuf, absurd protobuf."""
     offer = ingest_pb2.ProducerMessage()
-    offer.offer.producer, offer.offer.session, offer.offer.producer_seq, offer.offer.record_count = "x", 1, 2**64 - 1, 2**32 - 1
+    offer.offer.producer, offer.offer.session = "x", 1
+    offer.offer.producer_seq, offer.offer.record_count = 2**64 - 1, 2**32 - 1
     hello = ingest_pb2.ProducerMessage()
     hello.hello.producer, hello.hello.session, hello.hello.record_class = "p" * 10000, 7, "telemetry"
     strange = ingest_pb2.ProducerMessage()
@@ -161,14 +164,17 @@ def nonsense(dice):
     control = control_pb2.ControlRequest(id=1)
     control.log_level.level = "x" * 1000
     return [[b""], [b"", b""], [b"\xff" * 20], [b"x"] * 50, [hello.SerializeToString()], [strange.SerializeToString()],
-            [offer.SerializeToString()], [offer.SerializeToString(), b""], [offer.SerializeToString(), dice.randbytes(1000)],
-            [offer.SerializeToString(), b"a", b"b", b"c"], *links, [lie.SerializeToString()], [control.SerializeToString()],
+            [offer.SerializeToString()], [offer.SerializeToString(), b""],
+            [offer.SerializeToString(), dice.randbytes(1000)],
+            [offer.SerializeToString(), b"a", b"b", b"c"], *links, [lie.SerializeToString()],
+            [control.SerializeToString()],
             [control.SerializeToString(), b"more"],
             *[[dice.randbytes(dice.randint(0, 300)) for _ in range(dice.randint(1, 4))] for _ in range(60)]]
 
 
 def test_nonsense_on_the_bus(directory, report):
-    """Well-formed ZeroMQ with malformed content, names that would forge log lines, and huge parts, to every bus socket."""
+    """Well-formed ZeroMQ with malformed content, names that would forge log lines, and huge parts, to every bus
+    socket."""
     dice, port = random.Random(11), free_port()
     with Gateway(directory, sources=[line_source(port, "good")]) as gateway:
         gateway.wait_running()
@@ -177,7 +183,8 @@ def test_nonsense_on_the_bus(directory, report):
         with LineDevice(port, rate=2000) as device, zmq.Context() as context:
             rogues = []
             for path in sockets:
-                for kind, name in ((zmq.DEALER, b"rogue\nforged line"), (zmq.DEALER, b""), (zmq.SUB, b""), (zmq.XSUB, b"")):
+                for kind, name in ((zmq.DEALER, b"rogue\nforged line"), (zmq.DEALER, b""), (zmq.SUB, b""),
+                                   (zmq.XSUB, b"")):
                     rogue = context.socket(kind)
                     rogue.linger, rogue.sndtimeo, rogue.immediate = 0, 100, True
                     if name:
@@ -197,7 +204,8 @@ def test_nonsense_on_the_bus(directory, report):
                 for size in (70 << 10, 16 << 20) if fits else ():
                     with contextlib.suppress(zmq.ZMQError):
                         rogue.send_multipart([b"x" * size])
-            wait_for(lambda: (gateway.metric("store", "holdfast_store_malformed_total") or 0) > 20, 20, "malformed, counted")
+            wait_for(lambda: (gateway.metric("store", "holdfast_store_malformed_total") or 0) > 20, 20,
+                     "malformed, counted")
             after = device.confirmed
             wait_for(lambda: device.confirmed > after + 2000, 20, "load")
             device.finish()

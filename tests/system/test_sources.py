@@ -15,7 +15,7 @@ from peers.pty_pair import PtyPair
 
 LIMIT = 1024  # bytes of a frame
 
-# -- transparent sources ------------------------------------------------------------------------------------------------
+# -- transparent sources -----------------------------------------------------------------------------------------------
 
 FRAMINGS = {
     "line": ({"type": "line", "max_length": LIMIT}, lambda frame: frame + b"\n"),
@@ -129,7 +129,8 @@ class Feed:
 
 
 def test_every_transparent_source(directory, report):
-    feeds = [Feed(directory, port, framing, 200 if port == "serial" else 1000) for port in PORTS for framing in FRAMINGS]
+    feeds = [Feed(directory, port, framing,
+                  200 if port == "serial" else 1000) for port in PORTS for framing in FRAMINGS]
     udp = free_port()
     datagrams = [random.Random(1).randbytes(size) for size in [0, 1, LIMIT, LIMIT - 1] + [200] * 1500]
     sources = [feed.source for feed in feeds] + [
@@ -155,7 +156,8 @@ def test_every_transparent_source(directory, report):
 def test_modbus_rtu(directory, report):
     units = 3
     with PtyPair(directory, "bus") as bus:
-        plant = subprocess.Popen([sys.executable, PEERS / "modbus_server.py", "--rtu", bus.device, "--units", f"1-{units}"],
+        plant = subprocess.Popen([sys.executable, PEERS / "modbus_server.py", "--rtu", bus.device, "--units",
+                                  f"1-{units}"],
                                  stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         try:
             assert plant.stdout.readline().strip() == b"READY"

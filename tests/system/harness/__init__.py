@@ -11,8 +11,8 @@
 
 Service names: store, acquisition, uplink-LINK, health, watchdog, collector, watchdog-collector.
 
-The environment: HOLDFAST_BIN (default <tree>/build/bin), HOLDFAST_BUILD (default: the folder above it), HOLDFAST_FIGURES
-(default BUILD/test-figures.jsonl), HOLDFAST_TEST_DIRECTORY (default /var/tmp: a real disk).
+The environment: HOLDFAST_BIN (default <tree>/build/bin), HOLDFAST_BUILD (default: the folder above it),
+HOLDFAST_FIGURES (default BUILD/test-figures.jsonl), HOLDFAST_TEST_DIRECTORY (default /var/tmp: a real disk).
 """
 from harness.base import (BIN, BUILD, FIGURES, PEERS, PLACE, ROOT, free_port, line_source, merged, new_directory,
                           quantile, report, wait_for)

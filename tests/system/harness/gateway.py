@@ -82,7 +82,8 @@ class Gateway(Site):
                     raise AssertionError(f"the watchdog gave {init.failed}: {init.log.read_text()[-2000:]}")
             everybody = self.services + ["watchdog"] + (["collector"] if self._collector_running else [])
             states = {service: self.state(service) for service in everybody}
-            missing[:] = [f"{service}: {state or 'no answer'}" for service, state in states.items() if state != "running"]
+            missing[:] = [f"{service}: {state or 'no answer'}" for service, state in states.items()
+                          if state != "running"]
             return not missing and all(self.link_up(link["name"]) for link in self.configuration["links"])
         wait_for(ready, timeout, lambda: f"not everything runs: {missing or 'a link is down'}", interval=0.02)
         return self
@@ -91,8 +92,8 @@ class Gateway(Site):
         return self.metric(f"uplink-{link}", "holdfast_link_up") == 1
 
     def unsent(self):
-        """Records that were taken from the field and that the collector has not confirmed, as the services tell it (up to
-        a second old); None while one of them does not answer. Bytes in flight count as one record."""
+        """Records that were taken from the field and that the collector has not confirmed, as the services tell it (up
+        to a second old); None while one of them does not answer. Bytes in flight count as one record."""
         store, acquisition = self.metrics("store"), self.metrics("acquisition")
         if not store or not acquisition:
             return None
@@ -107,7 +108,8 @@ class Gateway(Site):
         return sum(json.loads(line)["records"] for line in done.stdout.splitlines())
 
     def stored(self):
-        """Records the store ever numbered, summed over its classes, by its file; beside a running store or without it."""
+        """Records the store ever numbered, summed over its classes, by its file; beside a running store or without
+        it."""
         stat = json.loads(self.ctl("store", "stat", "--json").stdout)
         last = {}
         for row in stat["delivery"]:
@@ -132,7 +134,8 @@ class Gateway(Site):
                  interval=0.1)
 
     def check_books(self, archive):
-        """For a store that rests: what it no longer has, or counts as confirmed, is in the archive. Returns the problems."""
+        """For a store that rests: what it no longer has, or counts as confirmed, is in the archive. Returns the
+        problems."""
         stat = json.loads(self.ctl("store", "stat", "--json").stdout)
         have = {}
         for (gateway, epoch, record_class), seqs in archive.origins.items():
@@ -150,8 +153,8 @@ class Gateway(Site):
         return problems
 
     def dump(self, order="seq", stream=None, keep=True, values=True):
-        """What the collector has, checked line by line: an Archive. values=False: without the records' values; keep=False:
-        without the records."""
+        """What the collector has, checked line by line: an Archive. values=False: without the records' values;
+        keep=False: without the records."""
         command = [BIN / "holdfastctl", "collector", "dump", "--directory", self.collector_directory, "--order", order]
         command += ["--stream", stream] if stream else []
         archive = Archive(keep, stream is None, values)

@@ -88,7 +88,8 @@ class Archive:
         doubled = [a for a, b in zip(ordered, ordered[1:]) if a == b]
         present = set(ordered)
         missing = [seq for seq in range(1, ordered[-1] + 1) if seq not in present]
-        self.problems.append(f"origin {origin}: {len(doubled)} doubled {doubled[:5]}, {len(missing)} missing {missing[:5]}")
+        self.problems.append(f"origin {origin}: {len(doubled)} doubled {doubled[:5]}, "
+                             f"{len(missing)} missing {missing[:5]}")
 
     def times(self):
         """Source time of each record, by its place in the dump."""
