@@ -147,7 +147,8 @@ struct checker {
       to.add(at(&c.tls), "tls: the collector needs certificate_file and key_file");
     // Only where both ends are in one file: the centre's own file has no links, and its store section is nobody's.
     if (!value.links.empty() && c.max_frame.count < value.store.max_batch.count)
-      to.add(at(&c.max_frame, &value.store.max_batch), "the collector's max_frame is smaller than the store's max_batch");
+      to.add(at(&c.max_frame, &value.store.max_batch),
+             "the collector's max_frame is smaller than the store's max_batch");
   }
 
   void store() {

@@ -5,9 +5,9 @@
 
 namespace holdfast {
 
-/// When to say hello again to a store that is there and does not answer: its actors start a moment after its sockets, so
-/// at first soon. A store that is stopped or slow finds every hello in its queue, so the longer it is silent, the rarer
-/// they come. Pure: time is passed in.
+/// When to say hello again to a store that is there and does not answer: its actors start a moment after its sockets,
+/// so at first soon. A store that is stopped or slow finds every hello in its queue, so the longer it is silent, the
+/// rarer they come. Pure: time is passed in.
 class greeting {
 public:
   using clock = std::chrono::steady_clock;

@@ -12,7 +12,8 @@ class io_context;
 
 namespace holdfast::net {
 
-/// One thread that runs an Asio io_context until it is destroyed. Handlers run in it, one at a time, and must not block.
+/// One thread that runs an Asio io_context until it is destroyed. Handlers run in it, one at a time, and must not
+/// block.
 class io_loop {
 public:
   /// The loop beats as `name` in the pulse.

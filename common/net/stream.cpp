@@ -21,7 +21,9 @@ namespace {
 class plain_stream final : public stream {
 public:
   explicit plain_stream(tcp::socket s) : socket_(std::move(s)) {}
-  void read_some(asio::mutable_buffer into, done handler) override { socket_.async_read_some(into, std::move(handler)); }
+  void read_some(asio::mutable_buffer into, done handler) override {
+    socket_.async_read_some(into, std::move(handler));
+  }
   void write(const std::vector<asio::const_buffer>& from, done handler) override {
     asio::async_write(socket_, from, std::move(handler));
   }
@@ -52,7 +54,9 @@ public:
     ::SSL_ctrl(stream_.native_handle(), SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name,
                const_cast<char*>(name.c_str()));
   }
-  void read_some(asio::mutable_buffer into, done handler) override { stream_.async_read_some(into, std::move(handler)); }
+  void read_some(asio::mutable_buffer into, done handler) override {
+    stream_.async_read_some(into, std::move(handler));
+  }
   void write(const std::vector<asio::const_buffer>& from, done handler) override {
     asio::async_write(stream_, from, std::move(handler));
   }

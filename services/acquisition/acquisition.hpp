@@ -29,7 +29,7 @@ namespace holdfast::acquisition {
 
 class conversation;
 
-// -- to SOURCE ----------------------------------------------------------------------------------------------------------
+// -- to SOURCE --------------------------------------------------------------------------------------------------------
 
 /// From the store, for this source's producer.
 struct from_store { std::shared_ptr<const v1::StoreMessage> message; };

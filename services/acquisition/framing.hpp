@@ -8,8 +8,8 @@
 
 namespace holdfast::acquisition {
 
-/// Cuts a byte stream into frames. Pure: bytes in, frames out. The frame's own bytes are untouched; the delimiter ('\n')
-/// or the length prefix is not part of it.
+/// Cuts a byte stream into frames. Pure: bytes in, frames out. The frame's own bytes are untouched; the delimiter
+/// ('\n') or the length prefix is not part of it.
 class framer {
 public:
   struct sink {

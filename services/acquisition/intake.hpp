@@ -9,8 +9,8 @@
 
 namespace holdfast::acquisition {
 
-/// Where a source's records come from. It sends `connected`, `received`, `datagram`, `sampled`, ... to the source's slot
-/// from a thread of its own and never waits for it.
+/// Where a source's records come from. It sends `connected`, `received`, `datagram`, `sampled`, ... to the source's
+/// slot from a thread of its own and never waits for it.
 class intake {
 public:
   virtual ~intake() = default;

@@ -29,8 +29,8 @@ producer::actions producer::welcomed(std::uint64_t last_seq, std::uint64_t total
     return {};
   greeting_.over();
   forget(last_seq);
-  // Whatever is still kept goes again, numbered from what the store has: also a store that is new, or that somebody else
-  // wrote to under this name.
+  // Whatever is still kept goes again, numbered from what the store has: also a store that is new, or that somebody
+  // else wrote to under this name.
   if (!known_) {
     total_ += total;
     for (auto& b : kept_)

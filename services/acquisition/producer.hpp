@@ -12,9 +12,9 @@
 
 namespace holdfast::acquisition {
 
-/// The producer's half of messages/holdfast/v1/ingest.proto (design contracts 1 and 2): keeps every batch until the store
-/// has it on disk, sends what the window allows, starts over from what the store says it has. Pure: events in, actions
-/// out, time passed in.
+/// The producer's half of messages/holdfast/v1/ingest.proto (design contracts 1 and 2): keeps every batch until the
+/// store has it on disk, sends what the window allows, starts over from what the store says it has. Pure: events in,
+/// actions out, time passed in.
 class producer {
 public:
   using clock = std::chrono::steady_clock;

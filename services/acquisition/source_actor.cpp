@@ -1,6 +1,6 @@
-// SOURCE: one configured source. Its intake brings bytes or samples; this actor frames, batches and keeps the batches until
-// the store has them. What can wait (TCP) waits while the window is full; what cannot is dropped, counted, and becomes a
-// gap record. Here: its life and the store's side.
+// SOURCE: one configured source. Its intake brings bytes or samples; this actor frames, batches and keeps the batches
+// until the store has them. What can wait (TCP) waits while the window is full; what cannot is dropped, counted, and
+// becomes a gap record. Here: its life and the store's side.
 
 #include "services/acquisition/source_state.hpp"
 
@@ -44,7 +44,7 @@ void source_state::open() {
   intake->start();
 }
 
-// -- store --------------------------------------------------------------------------------------------------------------
+// -- store ------------------------------------------------------------------------------------------------------------
 
 void source_state::carry_out(producer::actions&& a) {
   if (a.hello)
@@ -128,7 +128,7 @@ void source_state::confirm() {
   confirmed = total;
 }
 
-// -- life ---------------------------------------------------------------------------------------------------------------
+// -- life -------------------------------------------------------------------------------------------------------------
 
 void source_state::on_tick() {
   beat->beat();

@@ -19,12 +19,13 @@ const config::framing* framing_of(const config::source& s) {
   return nullptr;
 }
 
-// -- devices ------------------------------------------------------------------------------------------------------------
+// -- devices ----------------------------------------------------------------------------------------------------------
 
 void source_state::on_connected(const connected& c) {
   if (stopping)
     return c.with->close("source stops");
-  // The device has its count from the new connection on: what the old one still brings is not in it and would come twice.
+  // The device has its count from the new connection on: what the old one still brings is not in it and would come
+  // twice.
   if (confirms)
     devices.clear();
   devices.emplace(c.with.get(), device{c.with, framer(*framing_of(settings))});
@@ -91,7 +92,7 @@ void source_state::on_sampled(const sampled& s) {
   after_records();
 }
 
-// -- records ------------------------------------------------------------------------------------------------------------
+// -- records ----------------------------------------------------------------------------------------------------------
 
 framer::sink source_state::sink(const timestamp& at, const std::string& peer) {
   return {.frame = [this, at](std::string_view bytes) { take_frame(at, bytes); },
@@ -127,8 +128,8 @@ void source_state::tell_gaps() {
   after_records();
 }
 
-// A batch leaves at once while nothing is on its way: then the store's own commit is what batches wait for, and they grow
-// with the load.
+// A batch leaves at once while nothing is on its way: then the store's own commit is what batches wait for, and they
+// grow with the load.
 void source_state::after_records() {
   if (records->empty())
     return;

@@ -1,7 +1,7 @@
 #pragma once
 
-// The inside of SOURCE; for its own sources only. source_actor.cpp has its life and the store's side, source_devices.cpp
-// the devices' side.
+// The inside of SOURCE; for its own sources only. source_actor.cpp has its life and the store's side,
+// source_devices.cpp the devices' side.
 
 #include "services/acquisition/acquisition.hpp"
 #include "services/acquisition/framing.hpp"

@@ -53,9 +53,11 @@ CLI::Option* add_endpoint(CLI::App* to, const std::string& flags, T& value, cons
 
 void add_status(CLI::App& app, job& todo) {
   auto o = std::make_shared<status_options>();
-  auto* c = add_command(app, "status", "Ask every service how it is, or one. 0: all expected ones (the one) answer \"running\"; 1: not; "
-                        "of one that is named, 1: it answers something else, such as \"degraded\", 2: it does not answer.",
-                        "  holdfastctl status\n  holdfastctl status uplink-main\n  holdfastctl status --json | jq '.instances[] | {instance, state}'");
+  auto* c = add_command(app, "status",
+                        "Ask every service how it is, or one. Exit code of all: 0 when each expected one answers \"running\", "
+                        "else 1. Of one: 0 \"running\", 1 it answers otherwise (\"degraded: ...\"), 2 it does not answer.",
+                        "  holdfastctl status\n  holdfastctl status uplink-main\n"
+                        "  holdfastctl status --json | jq '.instances[] | {instance, state}'");
   c->add_option("instance", o->instance, "This one alone, as in the first column; also watchdog, collector")
     ->type_name("INSTANCE");
   c->add_flag("--json", o->json, "One JSON object, with every figure");
@@ -191,7 +193,8 @@ void add_simulate(CLI::App& app, job& todo) {
     ->check(CLI::NonNegativeNumber);
   c->add_option("--total", o->lines_total, "Leave after so many lines; 0: never")->capture_default_str();
   c->add_option("--line-bytes", o->line_bytes, "Length of a line")->capture_default_str()->type_name("BYTES");
-  c->add_flag("--confirm", o->confirm, "Keep each line until the source has confirmed it (a source with confirm: count)");
+  c->add_flag("--confirm", o->confirm,
+              "Keep each line until the source has confirmed it (a source with confirm: count)");
   add_duration(c, "--duration", *seconds, "Leave after this long; 0: at a signal");
   c->add_flag("--quiet", o->quiet, "Say nothing but the last line");
   c->callback([o, seconds, &todo] {

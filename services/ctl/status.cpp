@@ -15,7 +15,8 @@ namespace {
 
 constexpr std::chrono::seconds rate_time{1};
 
-// The one that was named; else expected ones first, then the watchdog, then whoever else has a socket here (a collector on the same host).
+// The one that was named; else expected ones first, then the watchdog, then whoever else has a socket here (a collector
+// on the same host).
 std::vector<instance_status> whom_to_ask(const site& where, const std::string& only) {
   const auto present = present_instances(where.run_directory);
   std::vector<instance_status> out;

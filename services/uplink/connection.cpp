@@ -71,7 +71,8 @@ private:
     resolver_.async_resolve(link_.connect.host, std::to_string(link_.connect.port),
                             [self = me()](error_code ec, tcp::resolver::results_type found) {
                               if (ec)
-                                return self->end(fmt::format("failed to resolve {}: {}", self->link_.connect.host, ec.message()));
+                                return self->end(fmt::format("failed to resolve {}: {}", self->link_.connect.host,
+                                                             ec.message()));
                               self->connect(found);
                             });
   }
@@ -91,7 +92,8 @@ private:
     stream_ = net::make_stream(std::move(*socket_), tls_, tls_ ? name : std::string());
     stream_->handshake(true, [self = me()](error_code ec) {
       if (ec || self->ended_)
-        return self->end(fmt::format("failed TLS handshake with {}: {}", self->stream_->peer(), self->stream_->explain(ec)));
+        return self->end(fmt::format("failed TLS handshake with {}: {}", self->stream_->peer(),
+                                     self->stream_->explain(ec)));
       self->deadline_.cancel();
       self->open_ = true;
       self->callbacks_.on_open(self->stream_->peer());

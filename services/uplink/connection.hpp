@@ -21,8 +21,8 @@ class WireMessage;
 namespace holdfast::uplink {
 
 /// One attempt at a connection to the destination, and the connection it becomes: resolve, connect, TLS, frames. Lives
-/// in the io loop's thread; start(), send(), path() and close() may be called from any. Callbacks run in the io loop's thread;
-/// on_end comes exactly once and is the last.
+/// in the io loop's thread; start(), send(), path() and close() may be called from any. Callbacks run in the io loop's
+/// thread; on_end comes exactly once and is the last.
 class connection : public std::enable_shared_from_this<connection> {
 public:
   struct callbacks {
@@ -35,8 +35,8 @@ public:
                                           std::shared_ptr<boost::asio::ssl::context> tls, callbacks c);
   virtual ~connection() = default;
   virtual void start() = 0;
-  /// A ping goes ahead of all that is not yet in the kernel. What waits here is what the store has leased to this link: its
-  /// window, or one batch.
+  /// A ping goes ahead of all that is not yet in the kernel. What waits here is what the store has leased to this link:
+  /// its window, or one batch.
   virtual void send(const v1::WireMessage& header, blob payload = {}) = 0;
   /// What the kernel says of the connection, as of the last call: each has it looked at anew, in the io loop's thread.
   virtual net::path_figures path() = 0;

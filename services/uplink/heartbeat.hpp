@@ -28,7 +28,8 @@ public:
   std::optional<std::uint64_t> ping_due(clock::time_point now);
   /// Answers to other pings than the last one measure nothing.
   void pong(std::uint64_t id, clock::time_point now);
-  /// What TCP says now. Bytes acknowledged count while more of them wait: of an idle connection they are but the ping's.
+  /// What TCP says now. Bytes acknowledged count while more of them wait: of an idle connection they are but the
+  /// ping's.
   void carried(const net::path_figures& path, clock::time_point now);
   bool dead(clock::time_point now) const;
 

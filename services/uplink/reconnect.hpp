@@ -8,10 +8,10 @@ namespace holdfast::uplink {
 
 /// When to try again (design section 7, mission M6). Pure: time and chance are passed in.
 ///
-/// After a session that stood, a few quick attempts: a peer that restarts is back in tenths of a second. Then full-jitter
-/// exponential backoff: a random time up to first, 2 first, 4 first, ... up to cap. Only a session that lasted `stable`
-/// begins anew; one that keeps breaking goes on where it was. After `unavailable_after` attempts in a row the link counts
-/// as unavailable and goes on at the cap.
+/// After a session that stood, a few quick attempts: a peer that restarts is back in tenths of a second. Then
+/// full-jitter exponential backoff: a random time up to first, 2 first, 4 first, ... up to cap. Only a session that
+/// lasted `stable` begins anew; one that keeps breaking goes on where it was. After `unavailable_after` attempts in a
+/// row the link counts as unavailable and goes on at the cap.
 class reconnect {
 public:
   using time_point = std::chrono::steady_clock::time_point;

@@ -14,7 +14,7 @@ namespace holdfast::uplink {
 
 using clock = heartbeat::clock;
 
-// -- destination --------------------------------------------------------------------------------------------------------
+// -- destination ------------------------------------------------------------------------------------------------------
 
 void session_state::connect() {
   const auto n = ++attempt;

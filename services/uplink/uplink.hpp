@@ -25,7 +25,7 @@ class WireMessage;
 
 namespace holdfast::uplink {
 
-// -- to SESSION ---------------------------------------------------------------------------------------------------------
+// -- to SESSION -------------------------------------------------------------------------------------------------------
 // What comes from a connection carries the number of its attempt: what an older one says no longer counts.
 
 /// From the store.

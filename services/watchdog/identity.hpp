@@ -13,7 +13,8 @@ struct identity {
 };
 
 /// `directory`: where relative paths begin. `variable`: its HOLDFAST_CONFIG, which holds where no --config is given.
-identity identity_of(const std::vector<std::string>& command, const std::string& directory, const std::string& variable);
+identity identity_of(const std::vector<std::string>& command, const std::string& directory,
+                     const std::string& variable);
 
 /// The same of a running process. Empty, and so nobody's, where /proc does not tell.
 identity identity_of(long pid);

@@ -30,8 +30,8 @@ private:
 class process {
 public:
   /// Starts a program: in a process group of its own (a Ctrl-C at the terminal reaches us alone, and we stop the
-  /// services in order), no signal blocked or ignored, standard input empty, no other file open, systemd's variables removed.
-  /// Throws std::runtime_error "failed to start PROGRAM: cause".
+  /// services in order), no signal blocked or ignored, standard input empty, no other file open, systemd's variables
+  /// removed. Throws std::runtime_error "failed to start PROGRAM: cause".
   static process spawn(const std::vector<std::string>& command);
 
   /// Takes over a running process, which need not be our child. Nothing when there is none of that number, or it is not

@@ -6,12 +6,13 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import harness  # noqa: E402
+from harness import base  # noqa: E402
 
 
 def pytest_configure(config):
     manager = config.pluginmanager.getplugin("capturemanager")
     if manager is not None:
-        harness.capture = manager.global_and_fixture_disabled
+        base.capture = manager.global_and_fixture_disabled
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -27,7 +28,7 @@ def directory(request):
     path = harness.new_directory(request.node.name.removeprefix("test_"))
     yield path
     if getattr(request.node, "failed", True):
-        with harness.capture():
+        with base.capture():
             print(f"\nlogs and files are in {path}", flush=True)
     else:
         shutil.rmtree(path, ignore_errors=True)

@@ -38,17 +38,19 @@ def check_lines(stream, last, first=1):
     back = [(a, b) for a, b in zip(numbers, numbers[1:]) if b <= a]
     alien = [number for number in present if not first <= number <= last]
     return [f"{len(numbers)} lines of {last - first + 1}: {len(missing)} missing {missing[:5]}, "
-            f"{len(numbers) - len(present)} doubled, {len(back)} steps back {back[:5]}, {len(alien)} unknown {alien[:5]}"]
+            f"{len(numbers) - len(present)} doubled, {len(back)} steps back {back[:5]}, "
+            f"{len(alien)} unknown {alien[:5]}"]
 
 
 class LineDevice:
     """Sends lines to a tcp-server source, in a thread.
 
-    confirm=True: speaks the confirm protocol. The first line from the gateway after connecting is the number of records of
-    this source it has on disk, each further one the new number. The device keeps what is not covered (at most
+    confirm=True: speaks the confirm protocol. The first line from the gateway after connecting is the number of records
+    of this source it has on disk, each further one the new number. The device keeps what is not covered (at most
     `most_unconfirmed`; then it waits), and after a reconnect drops what is covered and sends the rest again.
     confirm=False: sends and forgets; what it wrote counts as `written`, arrived or not.
-    rate: lines per second, None: as fast as they are taken. total: ends after so many lines, None: when finish() is called.
+    rate: lines per second, None: as fast as they are taken. total: ends after so many lines, None: when finish() is
+    called.
     """
 
     def __init__(self, port, rate=None, total=None, line_bytes=100, confirm=True, most_unconfirmed=200000,
@@ -221,7 +223,7 @@ def LineSender(port, **settings):
     return LineDevice(port, confirm=False, **settings)
 
 
-# -- Modbus -------------------------------------------------------------------------------------------------------------
+# -- Modbus ------------------------------------------------------------------------------------------------------------
 
 POINTS = [
     {"name": "counter", "address": 0, "type": "uint16"},
@@ -273,8 +275,8 @@ class ModbusPlant:
 
 
 def check_modbus(archive, units=20, skips=0):
-    """Values of POINTS as the peer documents them; the counter, which each read moves by one, without a hole but `skips`
-    per unit, and never back. Returns the problems."""
+    """Values of POINTS as the peer documents them; the counter, which each read moves by one, without a hole but
+    `skips` per unit, and never back. Returns the problems."""
     problems = []
     for unit in range(1, units + 1):
         streams = {point["name"]: archive.streams.get(f"unit-{unit}/{point['name']}") for point in POINTS}

@@ -20,7 +20,8 @@ def hang(gateway, device, service):
     wait_for(lambda: gateway.state(service) == "running", 15, f"{service} does not run again")
     wait_for(gateway.link_up, 15, f"no session after {service} hung")
     confirmed, archived = device.confirmed, gateway.archived()
-    wait_for(lambda: device.confirmed > confirmed and gateway.archived() > archived, 15, f"no data after {service} hung",
+    wait_for(lambda: device.confirmed > confirmed and gateway.archived() > archived, 15,
+             f"no data after {service} hung",
              0.02)
     return replaced * 1000, (time.monotonic() - began) * 1000
 

@@ -20,7 +20,8 @@ RATE = 20000
 TARGET_MS = 300
 BOUND_MS = 2000  # what the test insists on: room for a machine with other work
 
-# A site's kills are far apart, ours are not: a life or session of this length counts as stable, so that each is the first.
+# A site's kills are far apart, ours are not: a life or session of this length counts as stable, so that each is the
+# first.
 OFTEN = {"watchdog": {"stable": "100ms", "intensity": 1000}}
 LINK = {"reconnect": {"stable": "100ms"}}
 
@@ -48,7 +49,8 @@ def kill_and_wait(gateway, watch, device, service):
     kill.up_ms = (time.time_ns() - kill.at) / 1e6
     wait_for(lambda: gateway.link_up(), 10, f"no session after a kill of {service}")
     confirmed, moment = device.confirmed if device.confirm else 0, time.time_ns()
-    wait_for(lambda: device.confirmed > confirmed or not device.confirm, 10, f"no confirmation after a kill of {service}")
+    wait_for(lambda: device.confirmed > confirmed or not device.confirm, 10,
+             f"no confirmation after a kill of {service}")
     wait_for(lambda: watch.grew_after(moment), 10, f"nothing is delivered after a kill of {service}")
     return kill
 
@@ -129,7 +131,8 @@ def test_kills_without_confirm(directory, report):
                 time.sleep(chance.uniform(0.05, 0.2))
                 kill_and_wait(gateway, watch, device, "acquisition")
             device.finish()
-            wait_for(lambda: gateway.metric("acquisition", "holdfast_source_connections") == 0, 10, "not read to the end")
+            wait_for(lambda: gateway.metric("acquisition", "holdfast_source_connections") == 0, 10,
+                     "not read to the end")
             gateway.wait_delivered()
     archive = gateway.dump().verify()
     numbers = [int(value[:10]) for value in archive.streams["lines"].values]
@@ -171,8 +174,8 @@ def test_watchdog_killed_while_it_starts_services(directory, report):
 
 
 def test_storm(directory, report):
-    """Everything at once, and nobody waits until it is well again: SIGKILL, SIGSTOP (most go on a moment later), SIGABRT and
-    SIGTERM to one, some or all services and watchdogs, with two links and two classes."""
+    """Everything at once, and nobody waits until it is well again: SIGKILL, SIGSTOP (most go on a moment later),
+    SIGABRT and SIGTERM to one, some or all services and watchdogs, with two links and two classes."""
     chance, ports, signals = random.Random(SEED), [free_port(), free_port()], 0
     sources = [line_source(ports[0]), line_source(ports[1], "urgent", **{"class": "critical"})]
     links = [LINK | {"name": "main"}, LINK | {"name": "second", "window": "256KiB"}]
@@ -200,7 +203,8 @@ def test_storm(directory, report):
 
 
 def strike(pid, chance):
-    number = chance.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGSTOP, signal.SIGSTOP, signal.SIGTERM, signal.SIGABRT])
+    number = chance.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGSTOP, signal.SIGSTOP, signal.SIGTERM,
+                            signal.SIGABRT])
     goes_on, after = chance.random() < 0.7, chance.uniform(0.05, 2.2)
     if pid is None:
         return 0

@@ -29,7 +29,7 @@ def delivered_once(gateway, device, origins=1):
     return archive
 
 
-# -- certificates -------------------------------------------------------------------------------------------------------
+# -- certificates ------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +81,8 @@ def test_tls(directory, report, papers):
     links = [{"tls": trust | {"certificate_file": str(own), "key_file": str(own_key)},
               "connect": f"127.0.0.1:{switch.port}"} | QUICK,
              {"name": "naked", "tls": trust} | QUICK,
-             {"name": "foreign", "tls": trust | {"certificate_file": str(foreign), "key_file": str(foreign_key)}} | QUICK]
+             {"name": "foreign",
+              "tls": trust | {"certificate_file": str(foreign), "key_file": str(foreign_key)}} | QUICK]
     gateway = Gateway(directory, sources=[line_source(port)], links=links, collector_overrides={"collector": {
         "tls": {"certificate_file": str(certificate), "key_file": str(key), "ca_file": str(papers["ca"])}}})
     with switch, gateway, LineDevice(port, rate=500) as device:
@@ -122,7 +123,7 @@ def test_one_sided_tls(directory, papers):
             delivered_once(gateway, device)
 
 
-# -- servers that are no collectors -------------------------------------------------------------------------------------
+# -- servers that are no collectors ------------------------------------------------------------------------------------
 
 
 def welcome_then(act):
@@ -144,12 +145,13 @@ def refuse(connection):
 
 
 def test_no_collector_at_the_other_end(directory, report):
-    """Accepts and never answers, answers nonsense, hangs up, refuses, welcomes and falls silent: the link says what is wrong,
-    nothing is lost, and it heals."""
+    """Accepts and never answers, answers nonsense, hangs up, refuses, welcomes and falls silent: the link says what is
+    wrong, nothing is lost, and it heals."""
     port = free_port()
     wrong = {
         "never answers": (silence, "no welcome from"),
-        "talks HTTP": (lambda c: c.sendall(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n"), "malformed frame"),
+        "talks HTTP": (lambda c: c.sendall(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n"),
+                       "malformed frame"),
         "random bytes": (lambda c: c.sendall(b"HFW1\0\0\0\x10\0\0\0\0" + bytes(range(200, 216))), "malformed frame"),
         "huge frame": (lambda c: c.sendall(b"HFW1" + b"\xff" * 8), "above the limit"),
         "hangs up": (lambda c: c.close(), "closed by the other end", "reset by peer"),
@@ -197,7 +199,7 @@ def test_acknowledgement_of_what_was_never_sent(directory):
             delivered_once(gateway, device)
 
 
-# -- connections that are cut -------------------------------------------------------------------------------------------
+# -- connections that are cut ------------------------------------------------------------------------------------------
 
 
 def test_cut_at_random_bytes(directory, report):
@@ -256,7 +258,7 @@ def test_collector_restarts(directory, report):
             report(restarts=6, records=device.confirmed)
 
 
-# -- who is who ---------------------------------------------------------------------------------------------------------
+# -- who is who --------------------------------------------------------------------------------------------------------
 
 
 def test_two_gateways(directory):

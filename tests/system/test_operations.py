@@ -37,7 +37,7 @@ def get(gateway, path):
         return 0, ""
 
 
-# -- looking ------------------------------------------------------------------------------------------------------------
+# -- looking -----------------------------------------------------------------------------------------------------------
 
 
 def test_status_and_pages(directory, report):
@@ -76,13 +76,15 @@ def test_status_and_pages(directory, report):
                   "holdfast_link_acknowledged_records_total", "holdfast_source_records_total",
                   "holdfast_source_dropped_total", "holdfast_source_connections", "holdfast_process_up",
                   "holdfast_process_restarts_total", "holdfast_bus_dropped_total"]
-        counts = ["holdfast_store_records_total", "holdfast_source_records_total", "holdfast_link_acknowledged_records_total"]
+        counts = ["holdfast_store_records_total", "holdfast_source_records_total",
+                  "holdfast_link_acknowledged_records_total"]
 
         def complete():  # each service tells its figures once a second
             series = page()
             whole = not [name for name in wanted if value(series, name) is None]
             return series if whole and all(value(series, name) == 5000 for name in counts) else None
-        series = wait_for(complete, 10, lambda: f"missing {[n for n in wanted if value(page(), n) is None]}", interval=0.1)
+        series = wait_for(complete, 10, lambda: f"missing {[n for n in wanted if value(page(), n) is None]}",
+                          interval=0.1)
         assert value(series, "holdfast_link_up", link="main") == 1
         assert value(series, "holdfast_source_records_total", source="lines") == 5000
         report(series=len(series), families=len({name for name, _ in series}))
@@ -112,7 +114,7 @@ def test_status_and_pages(directory, report):
     assert done.returncode == 1 and not json.loads(done.stdout)["well"]
 
 
-# -- taps ---------------------------------------------------------------------------------------------------------------
+# -- taps --------------------------------------------------------------------------------------------------------------
 
 
 def test_tap(directory):
@@ -123,7 +125,8 @@ def test_tap(directory):
         assert len(events) >= 30
         assert {event.get("topic", "").split(".")[0] for event in events} >= {"heartbeat"}
         with LineDevice(port, rate=500):
-            records = [json.loads(text) for text in gateway.ctl("tap", "--records", "--json", "--count", 20).stdout.splitlines()]
+            records = [json.loads(text) for text in gateway.ctl("tap", "--records", "--json", "--count",
+                                                                20).stdout.splitlines()]
         seqs = [record["seq"] for record in records if "seq" in record]
         assert len(seqs) >= 20 and seqs == list(range(seqs[0], seqs[0] + len(seqs)))
         assert all(record["stream"] == "lines" for record in records if "seq" in record)
@@ -133,7 +136,8 @@ def test_stopped_tap(directory, report):
     """It slows nothing, and later tells what it lost."""
     port = free_port()
     small_batches = {"batch": {"records": 10}}
-    with Gateway(directory, sources=[line_source(port) | small_batches], overrides={"health": {"tap_queue": 100}}) as gateway:
+    with Gateway(directory, sources=[line_source(port) | small_batches],
+                 overrides={"health": {"tap_queue": 100}}) as gateway:
         gateway.wait_running()
         with open(directory / "tap.jsonl", "wb") as out:
             tap = subprocess.Popen([BIN / "holdfastctl", "--config", gateway.config_path, "tap", "--records", "--json"],
@@ -164,7 +168,8 @@ def test_stopped_tap(directory, report):
             archive = gateway.dump().verify()
             assert not check_lines(archive.streams["lines"], archive.streams["lines"].count)
             assert lost > 0
-            report("records/s while", **{what.replace(" ", "_"): rate for what, rate in rates.items()}, batches_lost=lost)
+            report("records/s while", **{what.replace(" ", "_"): rate for what, rate in rates.items()},
+                   batches_lost=lost)
         finally:
             tap.kill()
             tap.wait()
@@ -190,7 +195,8 @@ def test_tap_cannot_publish(directory):
                 for number in range(50):
                     for rogue in sockets.values():
                         for parts in ([b"heartbeat.store", b"forged", b"forged"], [b"alarm.forged"], [b""],
-                                      [b"\x02topic"], [b"\x01" + b"x" * 900], [b"\x00forged"], [b"\x01" + b"y" * 100000]):
+                                      [b"\x02topic"], [b"\x01" + b"x" * 900], [b"\x00forged"],
+                                      [b"\x01" + b"y" * 100000]):
                             try:
                                 rogue.send_multipart(parts)
                             except zmq.ZMQError:
@@ -211,7 +217,7 @@ def test_tap_cannot_publish(directory):
         assert "forged" not in json.dumps(gateway.ctl("status", "--json").stdout)
 
 
-# -- restarting ---------------------------------------------------------------------------------------------------------
+# -- restarting --------------------------------------------------------------------------------------------------------
 
 
 def test_restart_each_service(directory, report):
@@ -221,7 +227,8 @@ def test_restart_each_service(directory, report):
         with LineDevice(port, rate=5000) as device:
             for service in (*GATEWAY_SERVICES, "collector"):
                 before = device.confirmed
-                wait_for(lambda: device.confirmed > before + 1000, 20, lambda: f"load, before {service}: {device.counts()}")
+                wait_for(lambda: device.confirmed > before + 1000, 20,
+                         lambda: f"load, before {service}: {device.counts()}")
                 others = pids(gateway, "collector")
                 said = gateway.ctl("restart", service, centre=service == "collector").stdout.strip()
                 assert gateway.pid(service) != others.pop(service)
@@ -250,7 +257,7 @@ def test_restart_under_a_device_that_only_pauses(directory):
         assert not check_lines(gateway.dump().verify().streams["lines"], sent)
 
 
-# -- starting and stopping ----------------------------------------------------------------------------------------------
+# -- starting and stopping ---------------------------------------------------------------------------------------------
 
 
 def command(gateway, service):
@@ -267,7 +274,8 @@ def test_second_instance(directory):
             second = subprocess.run(command(gateway, service), capture_output=True, text=True, timeout=10)
             assert second.returncode == 73, f"{service}: {second.returncode} {second.stderr}"
             assert f"already running as pid {before[service]}" in second.stderr
-        wrong = subprocess.run([*command(gateway, "watchdog"), "--only", "uplink"], capture_output=True, text=True, timeout=10)
+        wrong = subprocess.run([*command(gateway, "watchdog"), "--only", "uplink"], capture_output=True, text=True,
+                               timeout=10)
         assert wrong.returncode == 64 and "known are store, uplink-main, acquisition" in wrong.stderr
         # Another run directory does not open the same store, and the same for the archive.
         other = json.loads(gateway.config_path.read_text()) | {"run_directory": str(directory / "other")}
@@ -283,7 +291,8 @@ def test_second_instance(directory):
                                    ["collector", "uplink-main", "store", "health", "acquisition"]],
                          ids=["all together", "store first", "collector first"])
 def test_sigterm(directory, report, order):
-    """Each service alone, under load: 0 within 5 s, whoever else is gone already; then all start again and nothing is lost."""
+    """Each service alone, under load: 0 within 5 s, whoever else is gone already; then all start again and nothing is
+    lost."""
     port = free_port()
     gateway = Gateway(directory, sources=[line_source(port)])
     services = ["store", "uplink-main", "acquisition", "health", "collector"]
@@ -339,12 +348,12 @@ def test_ordered_stop(directory, report):
         finish(gateway, device)
 
 
-# -- quota --------------------------------------------------------------------------------------------------------------
+# -- quota -------------------------------------------------------------------------------------------------------------
 
 
 def test_quota(directory, report):
-    """The collector is away until the store is full: the device is held back, the file keeps its bound, everybody says so;
-    when the collector is back all arrives, once. Twice over, so that freed space is used again."""
+    """The collector is away until the store is full: the device is held back, the file keeps its bound, everybody says
+    so; when the collector is back all arrives, once. Twice over, so that freed space is used again."""
     port, quota = free_port(), 16 << 20  # the least the configuration takes
     bound = quota + quota // 8 + (64 << 20)  # services/store/README.md
     with Gateway(directory, sources=[line_source(port) | {"window": "1MiB"}],

@@ -10,8 +10,8 @@ from harness import ArrivalWatch, Gateway, free_port, line_source, wait_for
 
 OUTAGE_S = float(os.environ.get("HOLDFAST_OUTAGE_SECONDS", 60))
 RATE = 2000
-# Not to wait another half minute for the next attempt; and a backlog of more than one window, or all of it is on its way
-# at once and nothing can overtake it.
+# Not to wait another half minute for the next attempt; and a backlog of more than one window, or all of it is on its
+# way at once and nothing can overtake it.
 LINK = {"reconnect": {"cap": "1s"}, "window": "1MiB"}
 
 
@@ -44,7 +44,8 @@ def test_outage(directory, report):
 
 
 def judge_return(report, by_arrival, before, watch, archive):
-    """What came after `before` records, in the order it came: backlog and live, each in order, live ahead of its turn."""
+    """What came after `before` records, in the order it came: backlog and live, each in order, live ahead of its
+    turn."""
     (seqs,) = by_arrival.raw.values()
     came = seqs[before:]
     jumps = [i for i in range(1, len(came)) if came[i] != came[i - 1] + 1]
@@ -53,7 +54,8 @@ def judge_return(report, by_arrival, before, watch, archive):
         return ["no live record came ahead of the backlog"]
     first_live = came[jumps[0]]
     problems = []
-    for name, part in (("live", [s for s in came if s >= first_live]), ("backlog", [s for s in came if s < first_live])):
+    for name, part in (("live", [s for s in came if s >= first_live]),
+                       ("backlog", [s for s in came if s < first_live])):
         if any(b <= a for a, b in zip(part, part[1:])):
             problems.append(f"{name} records did not come in order")
     last_backlog = max(i for i, seq in enumerate(came) if seq < first_live)

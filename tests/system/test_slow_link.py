@@ -30,7 +30,8 @@ def fill_a_slow_link(directory, report):
             producer.send(numbered_batch("numbers", batch * RECORDS, RECORDS), RECORDS)
         producer.flush()
         producer.close()
-        wait_for(lambda: (gateway.metric("store", "holdfast_store_in_flight_bytes") or 0) > 900_000, 10, "a full window")
+        wait_for(lambda: (gateway.metric("store", "holdfast_store_in_flight_bytes") or 0) > 900_000, 10,
+                 "a full window")
         wait_for(lambda: gateway.unsent() == 0, 180, lambda: f"unsent {gateway.unsent()}\n{gateway.log()[-2000:]}",
                  interval=0.2)
         seconds = time.monotonic() - begin

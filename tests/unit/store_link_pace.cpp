@@ -11,8 +11,8 @@ namespace {
 
 using clock_type = link_pace::clock;
 
-/// A link of a given rate and delay that carries backlog as its pace allows, for some time; returns the longest wait of a
-/// byte behind others, in milliseconds, over the last 40 of 60 s.
+/// A link of a given rate and delay that carries backlog as its pace allows, for some time; returns the longest wait of
+/// a byte behind others, in milliseconds, over the last 40 of 60 s.
 double longest_wait(double bytes_per_second, std::chrono::milliseconds delay, std::uint64_t batch, double& used) {
   link_pace pace;
   struct sent { link_pace::mark mark; clock_type::time_point answered; };

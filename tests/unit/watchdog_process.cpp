@@ -20,6 +20,15 @@ using namespace std::chrono_literals;
 
 namespace {
 
+/// posix_spawn returns a moment before the new program's command line can be read.
+process started(const std::vector<std::string>& command) {
+  auto p = process::spawn(command);
+  const auto patience = std::chrono::steady_clock::now() + 20s;
+  while (identity_of(p.pid()) == identity{} && std::chrono::steady_clock::now() < patience)
+    std::this_thread::yield();
+  return p;
+}
+
 process shell(const std::string& script) { return process::spawn({"/bin/sh", "-c", script}); }
 
 /// How it ended, by way of the watching thread.
@@ -107,7 +116,7 @@ TEST_CASE("a program that is not there cannot be started", "[watchdog][process]"
 }
 
 TEST_CASE("only a process that runs the right program is adopted", "[watchdog][process]") {
-  const auto p = process::spawn({"/bin/sleep", "60"});
+  const auto p = started({"/bin/sleep", "60"});
   const auto adopted = process::adopt(p.pid(), {"/elsewhere/sleep"});
   REQUIRE(adopted);
   CHECK(adopted->pid() == p.pid());
@@ -121,7 +130,7 @@ TEST_CASE("only a process that runs the right program is adopted", "[watchdog][p
 }
 
 TEST_CASE("an uplink of another link or of another configuration is not adopted", "[watchdog][process]") {
-  const auto p = process::spawn({"/bin/sh", "-c", "kill -STOP $$", "sh", "--link", "main", "--config", "/etc/a.yaml"});
+  const auto p = started({"/bin/sh", "-c", "kill -STOP $$", "sh", "--link", "main", "--config", "/etc/a.yaml"});
   const auto program = std::filesystem::canonical("/bin/sh").string();
   const auto adopts = [&](const std::string& link, const std::string& file) {
     return process::adopt(p.pid(), {program, "--link", link, "--config", file}).has_value();

@@ -18,10 +18,10 @@ class Authority:
         """(certificate, key); alternatives e.g. "DNS:collector.test,IP:127.0.0.1"; days 0: expired a second later."""
         base = self.directory / f"{self.name}-{name}"
         request, certificate, key = base.with_suffix(".csr"), base.with_suffix(".pem"), base.with_suffix(".key")
-        _openssl("req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", f"/CN={name}",
-                 "-keyout", key, "-out", request)
+        _openssl("req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj",
+                 f"/CN={name}", "-keyout", key, "-out", request)
         extensions = base.with_suffix(".ext")
         extensions.write_text(f"subjectAltName={alternatives}\n" if alternatives else "")
-        _openssl("x509", "-req", "-in", request, "-CA", self.certificate, "-CAkey", self.key, "-CAcreateserial", "-days",
-                 days, "-extfile", extensions, "-out", certificate)
+        _openssl("x509", "-req", "-in", request, "-CA", self.certificate, "-CAkey", self.key, "-CAcreateserial",
+                 "-days", days, "-extfile", extensions, "-out", certificate)
         return certificate, key

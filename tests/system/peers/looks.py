@@ -20,7 +20,8 @@ def wait_component(gateway, service, name, *words, timeout=15):
         if text not in seen[-1:]:
             seen.append(text)
         return text if any(word in text for word in words) else None
-    return harness.wait_for(there, timeout, lambda: f"{service} {name} never said {words}, but {seen[-8:]}", interval=0.01)
+    return harness.wait_for(there, timeout, lambda: f"{service} {name} never said {words}, but {seen[-8:]}",
+                            interval=0.01)
 
 
 def pids(gateway, *more):

@@ -21,8 +21,8 @@ def reset(connection):
 
 
 class Relay:
-    """Forwards port -> target. `target` may be changed at any time (None: connections are closed at once); cut() ends what
-    stands.
+    """Forwards port -> target. `target` may be changed at any time (None: connections are closed at once); cut() ends
+    what stands.
 
     cut_after: callable that gives the number of bytes, both directions together, after which a connection is cut; None
     lets it live. swallow_acks: WireAck frames from the target are dropped, but for the first pass_acks of a connection; it

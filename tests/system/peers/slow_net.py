@@ -10,8 +10,8 @@ CLONE_NEWNET = 0x40000000
 
 
 def in_own_network(work):
-    """Runs work() in a thread with a network namespace of its own, which whatever it starts shares; skips the test where
-    that is not permitted."""
+    """Runs work() in a thread with a network namespace of its own, which whatever it starts shares; skips the test
+    where that is not permitted."""
     result = []
 
     def run():
