@@ -40,7 +40,7 @@ struct loss_settings {
   double good = 0.005;     ///< of packets; the two hypotheses of the test
   double bad = 0.05;
   double enter = 13.8;     ///< log likelihood ratio that degrades: -ln of the false alarms per decision
-  double leave = 3;        ///< ... in the other direction that ends it
+  double leave = 9.2;      ///< ... in the other direction that ends it
   unsigned bursts = 3;     ///< losses in this many pieces of time at least
   milliseconds piece{100};
 };
