@@ -22,8 +22,9 @@ struct monitor_settings {
   milliseconds failover{200};        ///< ... nor later, whatever was learned (M7); queues of our own come on top
   milliseconds first_wait{1000};     ///< until something was measured
   milliseconds gap{40};              ///< nor is one while the last sign of a round trip is younger than this
+  double idle_patience = 1.2;        ///< times the wait for a probe of an idle link, where nothing is urgent
   unsigned burst = 3;                ///< probes that decide between suspect and down
-  milliseconds burst_spacing{10};    ///< or a quarter of the round trip, if that is more
+  milliseconds burst_spacing{10};    ///< or an eighth of the round trip, if that is more
   milliseconds burst_floor{30};      ///< the last of them is given at least this long
   milliseconds idle_probe{1000};     ///< without data, one probe per this long ...
   std::uint64_t probe_budget = 0;    ///< ... or as rarely as bytes per day ask for; 0: unmetered
@@ -39,7 +40,7 @@ struct monitor_settings {
 struct loss_settings {
   double good = 0.005;     ///< of packets; the two hypotheses of the test
   double bad = 0.05;
-  double enter = 13.8;     ///< log likelihood ratio that degrades: -ln of the false alarms per decision
+  double enter = 9.2;      ///< log likelihood ratio that degrades: -ln of the false alarms per decision
   double leave = 9.2;      ///< ... in the other direction that ends it
   unsigned bursts = 3;     ///< losses in this many pieces of time at least
   milliseconds piece{100};
@@ -48,8 +49,8 @@ struct loss_settings {
 struct delay_settings {
   milliseconds window{1000};     ///< one p95 per window, and ...
   unsigned samples = 20;         ///< ... no fewer samples than this
-  double enter = 2.5;            ///< times the baseline
-  double leave = 1.75;
+  double enter = 2;              ///< times the baseline: a commit at the collector does not grow with the path
+  double leave = 1.5;
   milliseconds rise{5};          ///< and so much above it at least
   unsigned enter_windows = 2;    ///< in a row
   unsigned leave_windows = 3;

@@ -97,7 +97,7 @@ TEST_CASE("a tripled round trip is found after two windows, and its end after th
   CHECK_FALSE(t.degraded());
   second_of(t, 30ms, now);
   CHECK(t.degraded());
-  second_of(t, 20ms, now, 10 * 1001);  // between leave and enter
+  second_of(t, 17ms, now, 10 * 1001);  // between leave and enter
   CHECK(t.degraded());
   second_of(t, 10ms, now, 2 * 1001);
   CHECK(t.degraded());
