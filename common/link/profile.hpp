@@ -69,9 +69,9 @@ struct breaker_settings {
 struct damping_settings {
   double flap = 1000;                ///< penalty
   double suspicion = 500;            ///< a suspicion that came to nothing, or a brownout
-  double suppress = 2500;
-  double reuse = 1000;
-  std::chrono::seconds half_life{60};
+  double suppress = 1500;
+  double reuse = 750;
+  std::chrono::seconds half_life{300};
   std::chrono::seconds longest{900};  ///< suppressed at most so long after the last flap
 };
 
