@@ -69,7 +69,9 @@ public:
   path(path_kind kind, time_point begin) : kind_(kind), drawn_(begin) {}
 
   double slower = 1;         ///< all delays times this
-  time_point cut = never;    ///< what enters from here on is lost
+  time_point cut = never;    ///< what enters from here on is lost ...
+  time_point heal = never;   ///< ... to here
+  bool lost(time_point enters) const { return enters >= cut && enters < heal; }
 
   time_point arrival(time_point enters, std::uint64_t bytes, standstills& stalls, time_point now, dice& r) {
     free_ = std::max(enters, free_) + ticks(seconds(static_cast<double>(bytes) / kind_.rate));
@@ -118,31 +120,49 @@ public:
   std::vector<monitor::action> changes;
   std::vector<time_point> changed_at;
   std::uint64_t items = 0;
+  std::function<void(std::uint64_t, time_point)> arrives;  ///< at the collector, told when it is sent
+  std::function<void(std::uint64_t)> acknowledged;
 
   /// Until `end` or until a change of health.
   bool run(time_point end, bool stop_at_change = false) {
     const auto seen = changes.size();
     while (!(stop_at_change && changes.size() > seen)) {
-      const auto deadline = m.next_deadline();
-      const auto tick = deadline ? std::max(*deadline + late_, now) : never;
-      const auto answer = answers_.empty() ? never : answers_.front().at;
-      const auto next = std::min({tick, answer, next_send_});
-      if (next > end) {
+      const auto at = next();
+      if (at > end) {
         now = end;
         return false;
       }
-      now = next;
-      if (answer == now)
-        take_answer();
-      else if (next_send_ == now)
-        send();
-      else {
-        m.tick(now);
-        late_ = uniform(dice_, {}, std::chrono::milliseconds(2));  // a timer of the system
-      }
-      act();
+      step(at);
     }
     return true;
+  }
+  /// When something happens next.
+  time_point next() const {
+    const auto deadline = m.next_deadline();
+    const auto tick = deadline ? std::max(*deadline + late_, now) : never;
+    return std::min({tick, answers_.empty() ? never : answers_.front().at, next_send_});
+  }
+  void step(time_point at) {
+    now = at;
+    if (!answers_.empty() && answers_.front().at == now) {
+      take_answer();
+    } else if (next_send_ == now) {
+      next_send_ = interval == clock::duration::max() ? never : now + interval;
+      send(++id_);
+    } else {
+      m.tick(now);
+      late_ = uniform(dice_, {}, std::chrono::milliseconds(2));  // a timer of the system
+    }
+    act();
+  }
+  /// A record goes out; its id is larger than the last.
+  void send(std::uint64_t id) {
+    ++items;
+    m.sent(id, bytes, now);
+    const bool lost = loss > 0 && std::bernoulli_distribution(loss)(dice_);
+    if (loss > 0)
+      m.packets(1, lost ? 1 : 0, now);
+    transmit(id, bytes, false);
   }
   void start_sending() { next_send_ = now; }
   void stop_sending() { next_send_ = never; }
@@ -163,33 +183,27 @@ private:
   };
 
   void transmit(std::uint64_t id, std::uint64_t size, bool is_probe) {
-    if (now >= up.cut)
+    if (up.lost(now))
       return;
     const auto there = up.arrival(now, size, stalls, now, dice_);
+    if (!is_probe && arrives)
+      arrives(id, there);
     // The collector commits before it acknowledges; answers leave it in order.
     const auto commit = is_probe ? clock::duration(0)
                                  : uniform(dice_, std::chrono::microseconds(500), std::chrono::microseconds(2000));
     leaves_ = std::max(leaves_, there + commit);
     answers_.push_back({leaves_, down.arrival(leaves_, 100, stalls, now, dice_), id, is_probe});
   }
-  void send() {
-    next_send_ = interval == clock::duration::max() ? never : now + interval;
-    ++items;
-    m.sent(++id_, bytes, now);
-    const bool lost = loss > 0 && std::bernoulli_distribution(loss)(dice_);
-    if (loss > 0)
-      m.packets(1, lost ? 1 : 0, now);
-    transmit(id_, bytes, false);
-  }
   void take_answer() {
     const auto a = answers_.front();
     answers_.pop_front();
-    if (a.leaves >= down.cut)
+    if (down.lost(a.leaves))
       return;
     if (a.is_probe)
-      m.probe_answered(a.id, now);
-    else
-      m.acknowledged(a.id, now);
+      return m.probe_answered(a.id, now);
+    m.acknowledged(a.id, now);
+    if (acknowledged)
+      acknowledged(a.id);
   }
   void act() {
     for (auto& a : m.take())
