@@ -137,7 +137,7 @@ void monitor::completed(item newest, time_point now) {
   const seconds took = now - newest.sent;
   const bool busy = newest.ahead > 0 && round_trip_.measured() && took > 2 * round_trip_.shortest();
   rate_.sample(delivered_ - newest.delivered, took, busy);
-  round_trip_.sample(newest.sent, now);
+  round_trip_.sample(newest.sent, now, newest.loaded);
   if (!newest.loaded)
     brownout_.data_round_trip(now - newest.sent, now);
   while (!data_.empty() && data_.front().done)
@@ -166,7 +166,7 @@ void monitor::probe_answered(std::uint64_t probe, time_point now) {
     return;
   const auto answered = probes_.front();
   probes_.pop_front();
-  round_trip_.sample(answered.sent, now);
+  round_trip_.sample(answered.sent, now, answered.loaded);
   if (!answered.loaded)
     brownout_.probe_round_trip(now - answered.sent, now);
   proof(now);

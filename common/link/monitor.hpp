@@ -108,6 +108,7 @@ private:
 
   // monitor_judgement.cpp: what it means
   const item* oldest() const;
+  seconds learned(milliseconds floor) const;
   seconds wait() const;
   seconds allowance(const item& i) const;
   seconds probe_interval() const;

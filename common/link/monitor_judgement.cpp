@@ -14,12 +14,16 @@ long long ms(clock::duration d) { return std::chrono::duration_cast<milliseconds
 
 // -- how long is too long ---------------------------------------------------------------------------------------------
 
+/// What the round trips so far ask for, within the bounds. A path that is longer than the failover time allows cannot
+/// meet it; it is not called dead for that.
+seconds monitor::learned(milliseconds floor) const {
+  const auto most = std::max<seconds>(settings_.failover, round_trip_.shortest() * 1.25);
+  return std::clamp<seconds>(round_trip_.smoothed() + 4 * round_trip_.variation(), floor, most) * patience_;
+}
+
 /// For an acknowledgement, without queues of our own.
 seconds monitor::wait() const {
-  if (!round_trip_.measured())
-    return settings_.first_wait;
-  const auto learned = round_trip_.smoothed() + 4 * round_trip_.variation();
-  return std::clamp<seconds>(learned, settings_.floor, settings_.failover) * patience_;
+  return round_trip_.measured() ? learned(settings_.floor) : settings_.first_wait;
 }
 
 /// What the bytes before it, and its own, add to the round trip of an empty link.
@@ -36,8 +40,7 @@ const monitor::item* monitor::oldest() const {
 }
 
 time_point monitor::early_at(const item& i) const {
-  const auto learned = round_trip_.smoothed() + 2 * round_trip_.variation();
-  const auto half = std::min(std::max(wait() / 2, learned), wait());
+  const auto half = (wait() + std::min(round_trip_.smoothed(), wait())) / 2;  // between usual and overdue
   const auto quiet = seconds(settings_.gap) * patience_ / 2 + rate_.time_for(i.bytes);
   return std::max(i.sent + ticks(half + allowance(i)), last_proof_ + ticks(quiet));
 }
@@ -99,11 +102,11 @@ std::optional<time_point> monitor::next_deadline() const {
 
 /// Who was not awake cannot judge: what was answered meanwhile may still wait to be read.
 bool monitor::excused(time_point deadline, time_point now) {
-  if (now - deadline <= settings_.gap / 2 || excuses_in_a_row_ >= 2)
+  if (now - deadline <= settings_.late || excuses_in_a_row_ >= 2)
     return false;
   ++excuses_in_a_row_;
   ++excuses_;
-  excused_until_ = now + settings_.gap;
+  excused_until_ = now + settings_.gap / 2;
   return true;
 }
 
@@ -139,9 +142,7 @@ void monitor::judge_burst(time_point now) {
   probe(now);
   --burst_left_;
   next_burst_ = now + std::max<clock::duration>(settings_.burst_spacing, ticks(round_trip_.smoothed() / 8));
-  const auto learned = round_trip_.smoothed() + 4 * round_trip_.variation();
-  const auto answer = std::clamp<seconds>(learned, settings_.burst_floor, settings_.failover) * patience_;
-  burst_end_ = now + ticks(answer + std::min<seconds>(allowance(probes_.back()), settings_.stall));
+  burst_end_ = now + ticks(learned(settings_.burst_floor) + std::min<seconds>(allowance(probes_.back()), settings_.stall));
 }
 
 void monitor::tick(time_point now) {

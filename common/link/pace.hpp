@@ -9,8 +9,8 @@ namespace holdfast::link {
 /// Smoothed round trip and its variation (RFC 6298, section 2), one sample per round trip as there.
 class round_trip {
 public:
-  /// `sent`: when what is answered now went out.
-  void sample(time_point sent, time_point now) {
+  /// `sent`: when what is answered now went out. `loaded`: behind a queue of our own.
+  void sample(time_point sent, time_point now, bool loaded = false) {
     if (measured_ && sent < last_)
       return;
     last_ = now;
@@ -18,7 +18,7 @@ public:
     const auto distance = smoothed_ > took ? smoothed_ - took : took - smoothed_;
     variation_ = measured_ ? variation_ * 0.75 + distance * 0.25 : took / 2;
     smoothed_ = measured_ ? smoothed_ * 0.875 + took * 0.125 : took;
-    if (!measured_ || took <= shortest_ || now - shortest_since_ > memory) {
+    if (!measured_ || took <= shortest_ || (!loaded && now - shortest_since_ > memory)) {
       shortest_ = took;
       shortest_since_ = now;
     }

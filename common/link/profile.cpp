@@ -15,6 +15,7 @@ profile five_g() {
   p.monitor.burst_floor = 190ms;
   p.monitor.probe_budget = 16'000'000;
   p.monitor.recovery_probe = 1000ms;
+  p.monitor.late = 20ms;
   p.monitor.stall = 10s;
   p.monitor.assumed_rate = 250e3;
   p.loss.enter = 13.8;

@@ -30,6 +30,7 @@ struct monitor_settings {
   std::uint64_t probe_budget = 0;    ///< ... or as rarely as bytes per day ask for; 0: unmetered
   std::uint64_t probe_bytes = 270;   ///< of one probe on the wire, both ways
   milliseconds recovery_probe{200};  ///< while degraded or down, where the budget permits
+  milliseconds late{5};              ///< a tick this late proves that we slept ourselves, and is given half a gap more
   milliseconds stall{5000};          ///< probes are answered and data are not: degraded
   double assumed_rate = 1e6;         ///< bytes/s, until measured
   double patience_step = 1.5;        ///< each false suspicion makes the waits so much longer ...

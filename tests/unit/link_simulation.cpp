@@ -181,6 +181,22 @@ TEST_CASE("two days of a clean link, without anything left out, are not called a
   }
 }
 
+TEST_CASE("a process that does not get to run blames nobody but itself", "[link][link-figures]") {
+  for (const auto& p : profiles()) {
+    world w(p, 23);
+    w.start_sending();
+    w.run(w.now + 5s);
+    std::uint64_t naps = 0;
+    for (const auto end = w.now + 10min; w.now < end; ++naps) {
+      w.sleep(uniform(w.dice_, 10ms, 2 * p.monitor.failover));
+      w.run(w.now + 4 * p.monitor.failover);
+    }
+    INFO(p.name << ": " << naps << " naps, " << w.m.excuses() << " excuses");
+    CHECK(w.m.excuses() > 0);
+    CHECK(w.m.false_suspicions() <= naps / 20);
+  }
+}
+
 TEST_CASE("5 % loss and a tripled round trip are found in time", "[link][link-figures]") {
   const double goal[] = {3000, 8000, 45000};
   std::string table = "brownout, 200 phases: ms to degraded (or suspect, where that comes first), 200 batches/s\n";

@@ -140,13 +140,21 @@ public:
   time_point next() const {
     const auto deadline = m.next_deadline();
     const auto tick = deadline ? std::max(*deadline + late_, now) : never;
-    return std::min({tick, answers_.empty() ? never : answers_.front().at, next_send_});
+    const auto at = std::min({tick, answers_.empty() ? never : answers_.front().at, next_send_});
+    return at >= asleep_ && at < awake_ ? awake_ : at;
+  }
+  /// The process does not run for so long; then its timer is served before its sockets.
+  void sleep(clock::duration d) {
+    asleep_ = now;
+    awake_ = now + d;
   }
   void step(time_point at) {
     now = at;
-    if (!answers_.empty() && answers_.front().at == now) {
+    const auto deadline = m.next_deadline();
+    const bool overslept = now == awake_ && deadline && *deadline <= now;
+    if (!overslept && !answers_.empty() && answers_.front().at <= now) {
       take_answer();
-    } else if (next_send_ == now) {
+    } else if (!overslept && next_send_ <= now) {
       next_send_ = interval == clock::duration::max() ? never : now + interval;
       send(++id_);
     } else {
@@ -219,6 +227,8 @@ private:
   time_point next_send_ = never;
   time_point leaves_{};
   clock::duration late_{};
+  time_point asleep_ = never;
+  time_point awake_{};
   std::deque<answer> answers_;
 };
 
