@@ -41,7 +41,7 @@ bool delay_test::sample(clock::duration round_trip, time_point now) {
   if (count_ == 0)
     since_ = now;
   const double octave = std::log2(std::max(seconds(round_trip).count(), shortest) / shortest);
-  const auto bucket = std::min(static_cast<std::size_t>(octave * per_octave), counts_.size() - 1);
+  const auto bucket = std::min(static_cast<std::size_t>(octave * double{per_octave}), counts_.size() - 1);
   ++counts_[bucket];
   ++count_;
   const auto width = now - since_;

@@ -8,9 +8,10 @@
 
 namespace holdfast::link {
 
-/// Whether packets are lost more often than they should be: Wald's sequential probability ratio test between two rates of
-/// loss, begun anew whenever it speaks for the good one (Page's form). It finds 5 % in about 200 packets, where a fixed
-/// window of the same certainty takes longer. A single burst is no brownout: what one piece of time adds is limited.
+/// Whether packets are lost more often than they should be: Wald's sequential probability ratio test between two rates
+/// of loss, begun anew whenever it speaks for the good one (Page's form). It finds 5 % in some 150 to 200 packets, where
+/// a fixed window of the same certainty takes longer. A single burst is no brownout: what one piece of time adds is
+/// limited.
 class loss_test {
 public:
   explicit loss_test(loss_settings settings);
@@ -42,15 +43,18 @@ public:
   bool degraded() const noexcept { return degraded_; }
   /// The last window would let a degraded link leave.
   bool calm() const { return p95_ <= settings_.leave * baseline_; }
-  void forgive() { degraded_ = false; in_a_row_ = 0; }
+  void forgive() {
+    degraded_ = false;
+    in_a_row_ = 0;
+  }
   seconds p95() const noexcept { return seconds(p95_); }
   seconds baseline() const noexcept { return seconds(baseline_); }
   time_point window_began() const noexcept { return since_; }
 
 private:
-  static constexpr int per_octave = 16;        // about 4 %
-  static constexpr double shortest = 10e-6;    // seconds
-  static constexpr int octaves = 24;           // up to 160 s
+  static constexpr std::size_t per_octave = 16;  // about 4 %
+  static constexpr double shortest = 10e-6;      // seconds
+  static constexpr std::size_t octaves = 24;     // up to 160 s
 
   void judge(seconds width);
   void learn(seconds width);
@@ -66,8 +70,8 @@ private:
   bool degraded_ = false;
 };
 
-/// A link that works badly: loss, or a round trip that grew (targets.md A). Acknowledgements of data, which wait for the
-/// collector's disk, and answers to probes, which do not, have a baseline each.
+/// A link that works badly: loss, or a round trip that grew. Acknowledgements of data, which wait for the collector's
+/// disk, and answers to probes, which do not, have a baseline each.
 class brownout {
 public:
   brownout(loss_settings loss, delay_settings delay)

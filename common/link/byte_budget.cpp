@@ -30,16 +30,14 @@ const char* to_string(budget_level level) {
 
 void byte_budget::advance(wall_time now) {
   const auto day = day_of(now);
-  if (day == state_.counted) {
-    state_.day = day;
-  } else if (day > state_.day) {
+  if (day != state_.counted && day > state_.day) {
     state_.used_day = 0;
     if (month_of(day) != month_of(state_.counted))
       state_.used_month = 0;
-    state_.day = state_.counted = day;
-  } else if (day < state_.day - short_step) {
-    state_.day = day;
+    state_.counted = day;
   }
+  if (day > state_.day || day < state_.day - short_step)
+    state_.day = day;
 }
 
 void byte_budget::spend(std::uint64_t bytes, wall_time now) {

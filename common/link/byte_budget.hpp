@@ -24,9 +24,9 @@ struct budget_state {
 /// How many bytes a metered link may still carry, per day and per month (UTC), counted on the wire. Pure: wall time is
 /// passed in.
 ///
-/// The clock may step. A step back never gives a budget twice: a short one leaves the day that is counted as it is; a long
-/// one (it had been wrong, or is: a boot in 1970) moves to the earlier day and takes what was used along, and back again.
-/// The day after gives a new one.
+/// The clock may step. A step back never gives a budget twice: a short one leaves the day that is counted as it is; a
+/// long one (it had been wrong, or is: a boot in 1970) moves to the earlier day and takes what was used along, and back
+/// again. The day after gives a new one.
 class byte_budget {
 public:
   explicit byte_budget(budget_settings settings, budget_state state = {}) : settings_(settings), state_(state) {}

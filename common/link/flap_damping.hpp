@@ -7,8 +7,8 @@
 
 namespace holdfast::link {
 
-/// Keeps traffic away from a link that comes and goes, as RFC 2439 does with routes: each flap adds a penalty that halves
-/// with time; above one threshold the link is suppressed, until below another. Pure; time is passed in.
+/// Keeps traffic away from a link that comes and goes, as RFC 2439 does with routes: each flap adds a penalty that
+/// halves with time; above one threshold the link is suppressed, until below another. Pure; time is passed in.
 class flap_damping {
 public:
   explicit flap_damping(damping_settings settings)

@@ -16,10 +16,10 @@ namespace holdfast::link {
 /// Whether one link is alive, and how well (design section 7). Pure: events in, actions out, time passed in.
 ///
 /// Acknowledgements of data are the probes. The oldest one that is missing becomes overdue like a TCP retransmission
-/// (RFC 6298), within the profile's bounds, later for bytes that were queued before it, and not while other answers keep
-/// coming. Half way there one early probe asks whether it is the path or only the collector that is slow. Overdue: suspect,
-/// and a burst of probes; silence of the burst: down. An idle link is probed slowly, within its byte budget. What the
-/// kernel knows (carrier, route, an error of the socket) acts at once.
+/// (RFC 6298), within the profile's bounds, later for bytes that were queued before it, and not while other answers
+/// keep coming. Half way there one early probe asks whether it is the path or only the collector that is slow. Overdue:
+/// suspect, and a burst of probes; silence of the burst: down. An idle link is probed slowly, within its byte budget.
+/// What the kernel knows (carrier, route, an error of the socket) acts at once.
 class monitor {
 public:
   struct action {

@@ -61,15 +61,17 @@ time_point monitor::stalled_at() const {
   return std::max(i.sent + ticks(wait() + allowance(i)), last_progress_) + settings_.stall;
 }
 
-time_point monitor::down_at() const { return std::max({burst_end_, last_tcp_ + settings_.burst_floor, excused_until_}); }
+time_point monitor::down_at() const {
+  return std::max({burst_end_, last_tcp_ + settings_.burst_floor, excused_until_});
+}
 
 seconds monitor::probe_interval() const {
   const auto wanted = health() == health::up ? settings_.idle_probe : settings_.recovery_probe;
   if (settings_.probe_budget == 0)
     return wanted;
   // The rest of the budget is left for bursts.
-  const double per_day = 0.95 * static_cast<double>(settings_.probe_budget) / static_cast<double>(settings_.probe_bytes);
-  return std::max<seconds>(wanted, seconds(86400 / per_day));
+  const auto budget = 0.95 * static_cast<double>(settings_.probe_budget);
+  return std::max<seconds>(wanted, seconds(86400 * static_cast<double>(settings_.probe_bytes) / budget));
 }
 
 std::optional<time_point> monitor::idle_at() const {
@@ -142,7 +144,8 @@ void monitor::judge_burst(time_point now) {
   probe(now);
   --burst_left_;
   next_burst_ = now + std::max<clock::duration>(settings_.burst_spacing, ticks(round_trip_.smoothed() / 8));
-  burst_end_ = now + ticks(learned(settings_.burst_floor) + std::min<seconds>(allowance(probes_.back()), settings_.stall));
+  const auto queued = std::min<seconds>(allowance(probes_.back()), settings_.stall);
+  burst_end_ = now + ticks(learned(settings_.burst_floor) + queued);
 }
 
 void monitor::tick(time_point now) {

@@ -48,9 +48,7 @@ public:
 
   void sample(std::uint64_t delivered, seconds took, bool busy) {
     const double rate = static_cast<double>(delivered) / std::max(took.count(), 1e-4);
-    if (!measured_ && busy)
-      rate_ = rate;
-    else if (rate > rate_)
+    if (rate > rate_ || (busy && !measured_))
       rate_ = rate;
     else if (busy)
       rate_ += (rate - rate_) / 4;

@@ -176,8 +176,8 @@ void route_supervisor::fill(lane& l, time_point now) {
   if (!carriers.empty()) {
     const auto* second = best(l, now, {carriers.front()});
     const auto* present = carriers.size() > 1 ? find(carriers[1]) : nullptr;
-    const bool keep = present != nullptr && second != nullptr && grade_of(*present, l, now) == grade_of(*second, l, now);
-    if (!keep) {
+    const bool both = present != nullptr && second != nullptr;
+    if (!both || grade_of(*present, l, now) != grade_of(*second, l, now)) {
       carriers.resize(1);
       if (l.options.duplicate && second != nullptr)
         carriers.push_back(second->options.name);

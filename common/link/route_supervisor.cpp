@@ -11,11 +11,11 @@ const char* to_string(link_state state) {
   return names[static_cast<int>(state)];
 }
 
-route_supervisor::route_supervisor(std::vector<link_options> links, std::vector<class_options> classes) {
-  for (auto& o : links)
+route_supervisor::route_supervisor(const std::vector<link_options>& links, const std::vector<class_options>& classes) {
+  for (const auto& o : links)
     links_.push_back({.options = o, .damping = flap_damping(o.damping)});
-  for (auto& o : classes)
-    lanes_.push_back({.options = std::move(o)});
+  for (const auto& o : classes)
+    lanes_.push_back({.options = o});
   for (auto& l : lanes_)
     fill(l, {});
 }

@@ -83,7 +83,7 @@ public:
     std::string cause{};
   };
 
-  route_supervisor(std::vector<link_options> links, std::vector<class_options> classes);
+  route_supervisor(const std::vector<link_options>& links, const std::vector<class_options>& classes);
 
   void report(const std::string& link, const link_report& r, time_point now);
   void budget(const std::string& link, budget_level level, time_point now);

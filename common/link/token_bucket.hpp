@@ -6,8 +6,8 @@
 
 namespace holdfast::link {
 
-/// A bandwidth cap: `rate` bytes per second over time, `burst` bytes at once. What is larger than the burst goes when the
-/// bucket is full, and leaves a debt. Rate 0: no cap. Pure; time is passed in.
+/// A bandwidth cap: `rate` bytes per second over time, `burst` bytes at once. What is larger than the burst goes when
+/// the bucket is full, and leaves a debt. Rate 0: no cap. Pure; time is passed in.
 class token_bucket {
 public:
   token_bucket(double rate, double burst) : rate_(rate), burst_(burst), tokens_(burst) {}

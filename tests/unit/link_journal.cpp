@@ -27,7 +27,7 @@ TEST_CASE("the journal keeps the last switches, and the oldest falls out", "[lin
   CHECK(after_restart.entries().back() == j.entries().back());
 }
 
-TEST_CASE("the service gap lies between the last acknowledgement before and the first one over the new link", "[link]") {
+TEST_CASE("the service gap ends with the first acknowledgement over the new link", "[link]") {
   switch_journal j;
   j.add(entry("", "fibre"), start);
   j.delivered("telemetry", "fibre", start + 1s);

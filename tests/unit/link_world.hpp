@@ -1,7 +1,7 @@
 #pragma once
 
-// One link on virtual time, from one seed: a monitor, its shell, and a path to a collector with delay, jitter, stalls, a
-// rate, and a cut in each direction. What a path is, in one place for all simulations.
+// One link on virtual time, from one seed: a monitor, its shell, and a path to a collector with delay, jitter, stalls,
+// a rate, and a cut in each direction. What a path is, in one place for all simulations.
 
 #include "common/link/monitor.hpp"
 
@@ -22,8 +22,8 @@ inline clock::duration uniform(dice& r, clock::duration low, clock::duration hig
   return clock::duration(std::uniform_int_distribution<clock::rep>(low.count(), high.count())(r));
 }
 
-/// What a link is like. Jitter wanders slowly in each direction, and sometimes the whole link stands still for a moment (a
-/// handover, a modem that trains) and then everything comes at once. In order, as on TCP.
+/// What a link is like. Jitter wanders slowly in each direction, and sometimes the whole link stands still for a moment
+/// (a handover, a modem that trains) and then everything comes at once. In order, as on TCP.
 struct path_kind {
   clock::duration delay;           // one way
   clock::duration jitter;          // above the delay, drawn anew every `coherence`
@@ -53,7 +53,9 @@ public:
         at = end;
     return at;
   }
-  void add(time_point begin, dice& r) { all_.push_back({begin, begin + uniform(r, kind_.stall_least, kind_.stall_most)}); }
+  void add(time_point begin, dice& r) {
+    all_.push_back({begin, begin + uniform(r, kind_.stall_least, kind_.stall_most)});
+  }
 
   bool by_themselves = true;
 
