@@ -9,8 +9,8 @@
 namespace holdfast::link {
 
 /// Whether packets are lost more often than they should be: Wald's sequential probability ratio test between two rates
-/// of loss, begun anew whenever it speaks for the good one (Page's form). It finds 5 % in some 150 to 200 packets, where
-/// a fixed window of the same certainty takes longer. A single burst is no brownout: what one piece of time adds is
+/// of loss, begun anew whenever it speaks for the good one (Page's form). It finds 5 % in some 150 to 200 packets; a
+/// fixed window of the same certainty takes longer. A single burst is no brownout: what one piece of time adds is
 /// limited.
 class loss_test {
 public:

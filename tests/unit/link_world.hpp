@@ -166,9 +166,9 @@ public:
     act();
   }
   /// A record goes out; its id is larger than the last.
-  void send(std::uint64_t id) {
+  void send(std::uint64_t id, bool loaded = false) {
     ++items;
-    m.sent(id, bytes, now);
+    m.sent(id, bytes, now, loaded);
     const bool lost = loss > 0 && std::bernoulli_distribution(loss)(dice_);
     if (loss > 0)
       m.packets(1, lost ? 1 : 0, now);
