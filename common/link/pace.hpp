@@ -1,0 +1,65 @@
+#pragma once
+
+#include "common/link/profile.hpp"
+
+#include <algorithm>
+
+namespace holdfast::link {
+
+/// Smoothed round trip and its variation (RFC 6298, section 2), one sample per round trip as there.
+class round_trip {
+public:
+  /// `sent`: when what is answered now went out. `loaded`: behind a queue of our own.
+  void sample(time_point sent, time_point now, bool loaded = false) {
+    if (measured_ && sent < last_)
+      return;
+    last_ = now;
+    const seconds took = now - sent;
+    const auto distance = smoothed_ > took ? smoothed_ - took : took - smoothed_;
+    variation_ = measured_ ? variation_ * 0.75 + distance * 0.25 : took / 2;
+    smoothed_ = measured_ ? smoothed_ * 0.875 + took * 0.125 : took;
+    if (!measured_ || took <= shortest_ || (!loaded && now - shortest_since_ > memory)) {
+      shortest_ = took;
+      shortest_since_ = now;
+    }
+    measured_ = true;
+  }
+  bool measured() const noexcept { return measured_; }
+  seconds shortest() const noexcept { return shortest_; }  ///< of the last minute
+  seconds smoothed() const noexcept { return smoothed_; }
+  seconds variation() const noexcept { return variation_; }
+
+private:
+  static constexpr std::chrono::seconds memory{60};
+
+  bool measured_ = false;
+  time_point last_{};
+  seconds smoothed_{0};
+  seconds variation_{0};
+  seconds shortest_{0};
+  time_point shortest_since_{};
+};
+
+/// Bytes per second that a link delivers. A faster sample counts at once, a slower one only where the link was busy: an
+/// application that sends little says nothing about the link.
+class delivery_rate {
+public:
+  explicit delivery_rate(double assumed) : rate_(assumed) {}
+
+  void sample(std::uint64_t delivered, seconds took, bool busy) {
+    const double rate = static_cast<double>(delivered) / std::max(took.count(), 1e-4);
+    if (rate > rate_ || (busy && !measured_))
+      rate_ = rate;
+    else if (busy)
+      rate_ += (rate - rate_) / 4;
+    measured_ = measured_ || busy;
+  }
+  double rate() const noexcept { return rate_; }
+  seconds time_for(std::uint64_t bytes) const { return seconds(static_cast<double>(bytes) / rate_); }
+
+private:
+  double rate_;
+  bool measured_ = false;
+};
+
+} // namespace holdfast::link

@@ -1,0 +1,375 @@
+#include "common/link/monitor.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <algorithm>
+
+using namespace holdfast::link;
+using namespace std::chrono_literals;
+
+namespace {
+
+using type = monitor::action::type;
+
+/// A monitor, its clock, and a shell that answers what it is told to answer.
+struct bench {
+  monitor m;
+  time_point now = time_point{} + 1h;
+  std::uint64_t id = 0;
+  std::vector<std::uint64_t> probes;        // asked for
+  std::vector<time_point> asked_at;
+  std::size_t answered = 0;
+  std::vector<std::string> changes;         // "up: session stands"
+
+  explicit bench(const profile& p = fibre()) : m(p) {
+    m.opened(now);
+    act();
+  }
+  void act() {
+    for (const auto& a : m.take())
+      if (a.what == type::probe) {
+        probes.push_back(a.probe);
+        asked_at.push_back(now);
+      } else {
+        changes.push_back(std::string(to_string(a.to)) + ": " + a.cause);
+      }
+  }
+  /// Let time pass; ticks come when they are due.
+  void pass(clock::duration d) {
+    const auto end = now + d;
+    while (m.next_deadline() && *m.next_deadline() <= end) {
+      now = std::max(now, *m.next_deadline());
+      m.tick(now);
+      act();
+    }
+    now = end;
+  }
+  std::uint64_t send(std::uint64_t bytes = 1000, bool loaded = false) {
+    m.sent(++id, bytes, now, loaded);
+    return id;
+  }
+  void acknowledge(std::uint64_t which) {
+    m.acknowledged(which, now);
+    act();
+  }
+  /// Data that are answered after `trip`, n times.
+  /// Probes come back, data never.
+  void answer_probes(clock::duration d, clock::duration trip = 5ms) {
+    for (const auto end = now + d; now < end;) {
+      pass(1ms);
+      while (answered < probes.size() && asked_at[answered] + trip <= now) {
+        m.probe_answered(probes[answered++], now);
+        act();
+      }
+    }
+  }
+  void talk(int n, clock::duration trip = 5ms) {
+    for (int i = 0; i < n; ++i) {
+      const auto sent = send();
+      pass(trip);
+      acknowledge(sent);
+    }
+  }
+  /// The first change to h from now on, and how long it took; or a minute.
+  clock::duration until(health h) {
+    const auto begin = now;
+    while (m.health() != h && now < begin + 60s)
+      pass(1ms);
+    return now - begin;
+  }
+};
+
+} // namespace
+
+TEST_CASE("the round trip is smoothed as TCP does, with one sample per round trip", "[link]") {
+  round_trip r;
+  const auto t = time_point{} + 1h;
+  r.sample(t, t + 100ms);
+  CHECK(r.smoothed() == 100ms);
+  CHECK(r.variation() == 50ms);
+  r.sample(t + 50ms, t + 250ms);  // sent before the last sample was taken
+  CHECK(r.smoothed() == 100ms);
+  r.sample(t + 100ms, t + 280ms);
+  CHECK(seconds(r.smoothed()).count() == Approx(0.110));
+  CHECK(seconds(r.variation()).count() == Approx(0.0575));
+}
+
+TEST_CASE("a slow sample counts only where the link was busy", "[link]") {
+  delivery_rate r(1000);
+  r.sample(5000, 1s, false);
+  CHECK(r.rate() == 5000);
+  r.sample(100, 1s, false);
+  CHECK(r.rate() == 5000);
+  r.sample(1000, 1s, true);
+  CHECK(r.rate() == 1000);  // the first true measurement replaces the guess
+  r.sample(2000, 1s, true);
+  r.sample(1000, 1s, true);
+  CHECK(r.rate() == 1750);
+}
+
+TEST_CASE("silence after data: an early probe, suspicion, a burst, down", "[link]") {
+  bench b;
+  b.talk(50);
+  REQUIRE(b.probes.empty());
+  b.send();
+  b.pass(32ms);
+  CHECK(b.probes.empty());
+  b.pass(2ms);
+  CHECK(b.probes.size() == 1);
+  CHECK(b.m.health() == health::up);
+  b.pass(27ms);
+  CHECK(b.m.health() == health::suspect);
+  b.pass(25ms);
+  CHECK(b.probes.size() == 4);
+  b.pass(35ms);
+  CHECK(b.m.health() == health::down);
+  CHECK(b.changes == std::vector<std::string>{"up: session stands", "suspect: no answer for 60 ms",
+                                              "down: silent for 110 ms"});
+}
+
+TEST_CASE("an answer to any probe of the burst ends the suspicion, and makes the monitor more patient", "[link]") {
+  bench b;
+  b.talk(50);
+  const auto late = b.send();
+  const auto first = b.until(health::suspect);
+  b.pass(5ms);
+  b.m.probe_answered(b.probes.back(), b.now);
+  b.act();
+  CHECK(b.m.health() == health::up);
+  CHECK(b.changes.back() == "up: answers again after 5 ms");
+  CHECK(b.m.false_suspicions() == 1);
+  b.acknowledge(late);
+  b.talk(20);
+  b.send();
+  const auto second = b.until(health::suspect);
+  CHECK(second > first * 7 / 5);
+  CHECK(second < first * 8 / 5);
+}
+
+TEST_CASE("patience has a limit, and is forgotten over hours", "[link]") {
+  bench b;
+  for (int i = 0; i < 10; ++i) {
+    b.talk(20);
+    b.send();
+    REQUIRE(b.until(health::suspect) < 200ms);
+    b.m.probe_answered(b.probes.back(), b.now);
+    b.act();
+    b.m.acknowledged_to(b.id, b.now);
+  }
+  for (int i = 0; i < 10 * 4000; ++i) {
+    b.pass(900ms);
+    b.talk(1);
+  }
+  b.talk(200);
+  b.send();
+  CHECK(b.until(health::suspect) < 70ms);
+}
+
+TEST_CASE("a collector that is slow to commit is not a dead link: its path answers", "[link]") {
+  bench b;
+  b.talk(50);
+  const auto held = b.send();
+  b.answer_probes(900ms);  // its disk takes so long
+  CHECK(b.m.health() == health::up);
+  CAPTURE(b.changes);
+  CHECK(b.changes.size() == 1);
+  CHECK(b.probes.size() < 60);
+  b.acknowledge(held);
+  CHECK(b.m.health() == health::up);
+}
+
+TEST_CASE("data that are not acknowledged though probes are answered degrade the link after a while", "[link]") {
+  bench b;
+  b.talk(50);
+  const auto held = b.send();
+  b.answer_probes(6s);
+  CHECK(b.m.health() == health::degraded);
+  CHECK(b.changes.back().find("degraded: data are not acknowledged for 5") == 0);
+  const auto asked = b.probes.size();
+  b.answer_probes(10s);
+  CHECK(b.probes.size() - asked <= 50);  // it asks slowly now
+  b.acknowledge(held);
+  CHECK(b.changes.back() == "up: works well again");
+}
+
+TEST_CASE("a slow link with a full window is alive while acknowledgements progress", "[link]") {
+  bench b;
+  b.talk(50);
+  std::vector<std::uint64_t> window;
+  for (int i = 0; i < 64; ++i)
+    window.push_back(b.send(64 * 1024, true));  // 4 MB on a link that turns out to carry 100 kB/s
+  int suspicions = 0;
+  for (const auto i : window) {
+    b.pass(640ms);
+    suspicions += b.m.health() == health::up ? 0 : 1;
+    b.acknowledge(i);
+  }
+  b.m.probe_answered(b.probes.back(), b.now);  // they were queued behind
+  CHECK(suspicions <= 3);  // until it has measured
+  CHECK(b.m.rate() == Approx(102400).epsilon(0.2));
+  CHECK(b.m.in_flight() == 0);
+  CHECK_FALSE(b.m.brownout().degraded());
+  for (int i = 0; i < 64; ++i)
+    b.send(64 * 1024, true);
+  b.pass(630ms);
+  CAPTURE(b.m.rate(), b.changes);
+  CHECK(b.m.health() == health::up);
+  CHECK(b.until(health::suspect) < 1s);  // and when it does die, that is seen
+}
+
+TEST_CASE("the kernel's progress postpones a suspicion once, and a death for as long as it lasts", "[link]") {
+  bench b;
+  b.talk(50);
+  b.send();
+  std::uint64_t acked = 0;
+  const auto begin = b.now;
+  while (b.now < begin + 400ms) {
+    b.m.tcp({.bytes_acked = acked += 1000}, b.now);
+    b.pass(5ms);
+    if (b.now < begin + 100ms)
+      CHECK(b.m.health() == health::up);
+  }
+  CHECK(b.m.health() == health::suspect);  // a modem may acknowledge for the other end
+  CHECK(b.until(health::down) < 100ms);
+}
+
+TEST_CASE("retransmissions of TCP are losses", "[link]") {
+  bench b;
+  for (std::uint64_t i = 1; i < 60; ++i) {
+    b.m.tcp({.segments = i * 100, .retransmits = i * 10}, b.now);
+    b.talk(20);
+  }
+  CHECK(b.m.health() == health::degraded);
+  CHECK(b.changes.back().find("% of packets lost") != std::string::npos);
+  b.m.tcp({.segments = 10, .retransmits = 0}, b.now);  // another connection
+  for (std::uint64_t i = 1; i < 60; ++i) {
+    b.m.tcp({.segments = 10 + i * 100}, b.now);
+    b.talk(1);
+  }
+  CHECK(b.changes.back() == "up: works well again");
+}
+
+TEST_CASE("what the kernel knows acts at once", "[link]") {
+  const auto [how, cause] = GENERATE(table<int, std::string>({{0, "down: carrier lost"}, {1, "down: route gone"},
+                                                              {2, "down: connection reset"}}));
+  bench b;
+  b.talk(5);
+  b.send();
+  if (how == 0)
+    b.m.carrier(false, b.now);
+  else if (how == 1)
+    b.m.route(false, b.now);
+  else
+    b.m.closed("connection reset", b.now);
+  b.act();
+  CHECK(b.changes.back() == cause);
+  CHECK(b.m.in_flight() == 0);
+  const auto asked = b.probes.size();
+  b.pass(10s);
+  CHECK(b.probes.size() == asked);  // nothing to ask with
+  b.m.connecting(b.now);
+  b.m.opened(b.now);
+  b.act();
+  CHECK(b.m.health() == health::up);
+}
+
+TEST_CASE("a carrier that returns is no proof, an answer over the old session is", "[link]") {
+  bench b;
+  b.talk(20);
+  b.m.carrier(false, b.now);
+  b.m.carrier(true, b.now);
+  b.act();
+  CHECK(b.m.health() == health::down);
+  b.pass(1s);
+  REQUIRE_FALSE(b.probes.empty());
+  b.m.probe_answered(b.probes.back(), b.now);
+  CHECK(b.m.health() == health::up);
+}
+
+TEST_CASE("an idle link is probed slowly, and a dead one found after one interval", "[link]") {
+  bench b;
+  for (int i = 0; i < 10; ++i) {
+    b.pass(1s);
+    REQUIRE(b.probes.size() == static_cast<std::size_t>(i + 1));
+    b.pass(5ms);
+    b.m.probe_answered(b.probes.back(), b.now);
+  }
+  CHECK(b.until(health::suspect) < 1100ms);
+}
+
+TEST_CASE("a metered link keeps its budget of probes, idle or with a collector that hangs", "[link]") {
+  for (const auto& p : {five_g(), satellite()}) {
+    bench b(p);
+    const clock::duration trip = p.name == "5g" ? 40ms : 600ms;
+    for (const auto end = b.now + 24h; b.now < end;) {
+      const auto asked = b.probes.size();
+      b.pass(trip);
+      if (b.probes.size() > asked)
+        b.m.probe_answered(b.probes.back(), b.now);
+    }
+    const auto bytes = b.probes.size() * p.monitor.probe_bytes;
+    INFO(p.name << ": " << b.probes.size() << " probes");
+    CHECK(bytes <= p.monitor.probe_budget);
+    CHECK(bytes > p.monitor.probe_budget * 8 / 10);
+  }
+}
+
+TEST_CASE("who was not awake does not judge, but not for ever", "[link]") {
+  bench b;
+  b.talk(50);
+  const auto late = b.send();
+  b.now += 500ms;  // the process did not run
+  b.m.tick(b.now);
+  CHECK(b.m.health() == health::up);
+  CHECK(b.m.excuses() == 1);
+  b.acknowledge(late);  // it was there, unread
+  CHECK(b.changes.size() == 1);
+  b.talk(10);
+  b.send();
+  for (int i = 0; i < 4; ++i)
+    b.m.tick(b.now += 500ms);
+  CHECK(b.m.health() != health::up);
+}
+
+TEST_CASE("a path longer than its failover time is not called dead for that", "[link]") {
+  bench b;
+  b.talk(20, 300ms);
+  b.answer_probes(60s, 300ms);
+  CHECK(b.changes.size() == 1);
+  b.send();
+  CHECK(b.until(health::suspect) < 500ms);
+}
+
+TEST_CASE("before anything was measured the first wait counts", "[link]") {
+  bench b;
+  b.send(100);
+  CHECK(b.until(health::suspect) >= 1s);
+}
+
+TEST_CASE("acknowledgements in any order, twice and of unknown data keep the account", "[link]") {
+  bench b;
+  for (int i = 0; i < 6; ++i)
+    b.send(100);
+  b.acknowledge(3);
+  b.acknowledge(3);
+  b.acknowledge(99);
+  CHECK(b.m.in_flight() == 500);
+  b.m.acknowledged_to(4, b.now);
+  CHECK(b.m.in_flight() == 200);
+  b.acknowledge(6);
+  b.acknowledge(5);
+  CHECK(b.m.in_flight() == 0);
+  b.m.acknowledged_to(50, b.now);
+  CHECK(b.m.proofs() == 4);
+}
+
+TEST_CASE("the way back alone is heard, proves nothing, and is named in the cause", "[link]") {
+  bench b;
+  b.talk(50);
+  b.send();
+  for (int i = 0; i < 30; ++i) {
+    b.pass(3ms);
+    b.m.heard(b.now);
+  }
+  CHECK(b.changes.at(1) == "suspect: no answer for 60 ms, though the other end is heard");
+}
