@@ -51,6 +51,15 @@ struct checker {
     for (const auto& d : value.destinations)
       for (const auto& name : d.classes)
         known(name, names, "class", at(&name));
+    std::vector<std::string> links;
+    for (const auto& l : value.links) {
+      links.push_back(l.name);
+      for (const auto& name : l.classes)
+        known(name, names, "class", at(&name));
+    }
+    for (const auto& c : value.classes)
+      for (const auto& name : c.links)
+        known(name, links, "link", at(&name));
     wanted();
   }
 
@@ -97,6 +106,34 @@ struct checker {
       ordered(l.heartbeat_interval, l.heartbeat_timeout, "heartbeat_timeout is shorter than heartbeat_interval", &l);
       ordered(l.reconnect.first, l.reconnect.cap, "reconnect: cap is shorter than first", &l);
       certificate(l.tls);
+      tuning(l);
+    }
+    ways();
+  }
+
+  void tuning(const link& l) const {
+    const auto& t = l.tuning;
+    ordered(t.monitor.floor, t.monitor.failover, "monitor: failover is shorter than floor", &l);
+    ordered(t.loss.good, t.loss.bad, "loss: bad is lower than good", &l);
+    ordered(t.delay.leave, t.delay.enter, "delay: enter is lower than leave", &l);
+    ordered(t.damping.reuse, t.damping.suppress, "damping: suppress is lower than reuse", &l);
+  }
+
+  /// Every class that a destination wants has a link there, where there are links at all.
+  void ways() const {
+    const auto has = [](const std::vector<std::string>& list, const std::string& name) {
+      return list.empty() || std::find(list.begin(), list.end(), name) != list.end();
+    };
+    for (const auto& c : value.classes) {
+      for (const auto& d : value.destinations) {
+        const auto leads = [&](const link& l) { return l.destination == d.name; };
+        if (!has(d.classes, c.name) || std::none_of(value.links.begin(), value.links.end(), leads))
+          continue;
+        if (std::none_of(value.links.begin(), value.links.end(), [&](const link& l) {
+              return leads(l) && has(l.classes, c.name) && has(c.links, l.name);
+            }))
+          to.add(at(&c.name, &d), "class " + quoted(c.name) + " has no link to destination " + quoted(d.name));
+      }
     }
   }
 

@@ -4,6 +4,8 @@
 // `load()` (load.hpp) fills them from the one YAML file; fields.cpp tells names, limits and documentation of each field
 // once, for the reader and the JSON Schema alike.
 
+#include "common/link/profile.hpp"
+
 #include <chrono>
 #include <cstdint>
 #include <optional>
@@ -160,6 +162,10 @@ struct source {
 struct record_class {
   std::string name;
   unsigned priority = 100;        ///< lower goes first
+  std::vector<std::string> links; ///< that may carry it; empty: all that lead to the destination
+  bool duplicate = false;         ///< over two links at once
+  bool latency_sensitive = false; ///< avoids links above their latency_limit
+  holdfast::link::budget_rule when_spent = holdfast::link::budget_rule::leave_reserve;
 };
 
 struct store {
@@ -212,6 +218,18 @@ struct link {
   milliseconds user_timeout{20000};  ///< TCP_USER_TIMEOUT
   bytes window = mib(8);             ///< in flight on this link
   config::reconnect reconnect;
+  std::string profile = "fibre";     ///< what the defaults of `tuning` are
+  holdfast::link::profile tuning = holdfast::link::fibre();
+  unsigned priority = 100;           ///< lower first
+  double cost = 0;                   ///< decides between links of one priority
+  std::vector<std::string> classes;  ///< that it may carry; empty: all
+  milliseconds latency_limit{0};     ///< above it no place for classes that mind; 0: none
+  bool on_demand = false;            ///< connected only where it carries or stands by
+  std::string interface;             ///< SO_BINDTODEVICE; empty: as the routes say
+  std::string source_address;        ///< empty: as the routes say
+  bytes bandwidth{0};                ///< bytes per second at most; 0: no cap
+  bytes budget_day{0};               ///< bytes on the wire; 0: none
+  bytes budget_month{0};
 };
 
 // -- supervision and operation ----------------------------------------------------------------------------------------

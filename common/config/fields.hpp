@@ -62,6 +62,7 @@ std::span<const word> words(register_type);
 std::span<const word> words(report_kind);
 std::span<const word> words(waveform);
 std::span<const word> words(restart_strategy);
+std::span<const word> words(holdfast::link::budget_rule);
 
 // -- references to fields, without their types ----------------------------------------------------------------------
 
@@ -170,6 +171,13 @@ void fields(visitor& v, destination& d);
 void fields(visitor& v, tls& t);
 void fields(visitor& v, keepalive& k);
 void fields(visitor& v, reconnect& r);
+void fields(visitor& v, holdfast::link::monitor_settings& m);
+void fields(visitor& v, holdfast::link::loss_settings& l);
+void fields(visitor& v, holdfast::link::delay_settings& d);
+void fields(visitor& v, holdfast::link::breaker_settings& b);
+void fields(visitor& v, holdfast::link::damping_settings& d);
+void fields(visitor& v, holdfast::link::route_settings& r);
+void fields(visitor& v, holdfast::link::profile& p);
 void fields(visitor& v, link& l);
 void fields(visitor& v, health& h);
 void fields(visitor& v, watchdog& w);

@@ -1,4 +1,4 @@
-// Store, links, supervision and operation.
+// Store, supervision and operation.
 
 #include "common/config/fields.hpp"
 
@@ -10,18 +10,12 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr std::array<std::string_view, 1> transports{"tcp"};
 constexpr std::array<std::string_view, 6> log_levels{"trace", "debug", "info", "warn", "error", "off"};
 
 const rule filled = text_of(text_rule::filled);
 const rule plain_name = text_of(text_rule::name);
 
 } // namespace
-
-void fields(visitor& v, record_class& c) {
-  v.required("name", c.name, "Name of the class.", plain_name);
-  v.optional("priority", c.priority, "Lower goes first.", between(0, 1000));
-}
 
 void fields(visitor& v, store& s) {
   v.optional("directory", s.directory, "Where the records are kept until they are delivered.", filled);
@@ -33,56 +27,6 @@ void fields(visitor& v, store& s) {
              between(bytes{0}, gib(16)));
   v.optional("backlog_share", s.backlog_share, "Percent of a link kept for the backlog while live records flow.",
              between(0, 100));
-}
-
-void fields(visitor& v, destination& d) {
-  v.required("name", d.name, "Name of the centre.", plain_name);
-  v.optional("classes", d.classes, "Record classes it wants; default: all.", plain_name);
-}
-
-void fields(visitor& v, tls& t) {
-  t.enabled = true; // who writes a tls: section wants TLS
-  v.optional("enabled", t.enabled, "false: keep the section, but talk in the clear.");
-  v.optional("ca_file", t.ca_file, "Certificates (PEM) that the peer's certificate must lead to.");
-  v.optional("certificate_file", t.certificate_file, "Our own certificate chain (PEM), for mutual authentication.");
-  v.optional("key_file", t.key_file, "Private key (PEM) of certificate_file.");
-  v.optional("server_name", t.server_name,
-             "Name checked against the peer's certificate; default: the host connected to.");
-}
-
-void fields(visitor& v, keepalive& k) {
-  v.optional("idle", k.idle, "Silence before the first TCP keepalive probe.", between(1s, 2h));
-  v.optional("interval", k.interval, "Time between two probes.", between(1s, 1h));
-  v.optional("count", k.count, "Probes without answer until the connection is dead.", between(1, 100));
-}
-
-void fields(visitor& v, reconnect& r) {
-  v.optional("quick", r.quick, "Time between the first attempts after a session that stood.", between(1ms, 1min));
-  v.optional("quick_attempts", r.quick_attempts, "So many of these.", between(0, 1000));
-  v.optional("first", r.first, "Then a random wait up to this, doubling with each attempt ...", between(10ms, 10min));
-  v.optional("cap", r.cap, "... up to this.", between(10ms, 1h));
-  v.optional("stable", r.stable, "A session this old resets the waiting times.", between(100ms, 24h));
-  v.optional("unavailable_after", r.unavailable_after,
-             "Attempts in a row until the link is called unavailable; it goes on trying.", between(1, 1000000));
-}
-
-void fields(visitor& v, link& l) {
-  v.required("name", l.name, "Name of the link; its process is uplink-NAME.", plain_name);
-  v.required("destination", l.destination, "Destination that this link leads to.", plain_name);
-  v.optional("transport", l.transport, "Protocol.", one_of(transports));
-  v.required("connect", l.connect, "Address of the centre on this link.");
-  v.optional("tls", l.tls, "Encryption and authentication; without this section the link is in the clear.");
-  v.optional("heartbeat_interval", l.heartbeat_interval, "Silence before a heartbeat packet is sent.",
-             between(10ms, 1h));
-  v.optional("heartbeat_timeout", l.heartbeat_timeout,
-             "Silence of the centre until the session is dead; three times as long while the link still carries data.",
-             between(20ms, 2h));
-  v.optional("connect_timeout", l.connect_timeout, "Wait for a connection.", between(10ms, 10min));
-  v.optional("keepalive", l.keepalive, "TCP keepalive.");
-  v.optional("user_timeout", l.user_timeout, "TCP_USER_TIMEOUT: unacknowledged bytes this old end the connection.",
-             between(100ms, 1h));
-  v.optional("window", l.window, "Bytes in flight on this link.", between(kib(16), gib(1)));
-  v.optional("reconnect", l.reconnect, "When to try again after a failure.");
 }
 
 void fields(visitor& v, health& h) {

@@ -97,6 +97,13 @@ struct budget_settings {
   double reserve = 0.95;               ///< above this only classes that may use the reserve
 };
 
+/// What a class does on a link whose budget comes to its end.
+enum class budget_rule {
+  leave_reserve,  ///< waits, or goes elsewhere, from the reserve on
+  use_reserve,    ///< until nothing is left
+  ignore,         ///< goes on
+};
+
 struct profile {
   std::string_view name;
   monitor_settings monitor;

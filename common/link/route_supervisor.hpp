@@ -12,13 +12,6 @@
 
 namespace holdfast::link {
 
-/// What a class does on a link whose budget comes to its end.
-enum class budget_rule {
-  leave_reserve,  ///< waits, or goes elsewhere, from the reserve on
-  use_reserve,    ///< until nothing is left
-  ignore,         ///< goes on
-};
-
 struct link_options {
   std::string name;
   unsigned priority = 100;                 ///< lower first
