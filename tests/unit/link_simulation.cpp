@@ -26,12 +26,12 @@ std::string figures(const std::vector<clock::duration>& v) {
 }
 
 /// Cuts at random phases of a link that carries 1,000 records per second. Each cut happens to a copy of the world.
-found cut_at_random(const profile& p, bool forward, bool backward, int phases) {
+found cut_at_random(const profile& p, bool forward, bool backward, unsigned phases) {
   found f;
   world base(p, 7);
   base.start_sending();
   base.run(base.now + 20s);
-  for (int i = 0; i < phases; ++i) {
+  for (unsigned i = 0; i < phases; ++i) {
     base.run(base.now + uniform(base.dice_, 10ms, 70ms));
     auto w = base;
     const auto cut = w.now;
@@ -61,7 +61,7 @@ TEST_CASE("a black hole is suspected within the failover time of its link", "[li
   int i = 0;
   for (const auto& p : profiles()) {
     for (const auto& r : rows) {
-      const auto f = cut_at_random(p, r.forward, r.backward, 1000);
+      const auto f = cut_at_random(p, r.forward, r.backward, 1000 / share);
       table += fmt::format("{:<10}{:<6} suspect {}   down {}\n", p.name, r.name, figures(f.suspect), figures(f.down));
       CHECK(quantile(f.suspect, 0.99) <= std::min(goal[i], limit[i]));
       CHECK(quantile(f.suspect, 1) <= limit[i]);
@@ -98,7 +98,7 @@ world thirty_days(const profile& p, std::uint64_t seed, clock::duration interval
   w.run(w.now + 30s);
   std::exponential_distribution<double> wait(1 / seconds(kind.stall_every).count());
   const clock::duration around = 2 * p.monitor.failover + 3 * kind.delay;
-  for (const auto end = w.now + 30 * 24h; w.now < end;) {
+  for (const auto end = w.now + 30 * 24h / share; w.now < end;) {
     const auto pause = kind.stall_most + 1s + ticks(seconds(wait(w.dice_)));
     if (pause > 2 * around + 4s) {
       w.run(w.now + around);
@@ -138,8 +138,8 @@ TEST_CASE("an idle link of 30 days is probed within its budget and never suspect
   std::string table = "30 days of a clean idle link: probes, bytes per day\n";
   for (const auto& p : profiles()) {
     world w(p, 5);
-    w.run(w.now + 30 * 24h);
-    const auto per_day = w.m.probes() * p.monitor.probe_bytes / 30;
+    w.run(w.now + 30 * 24h / share);
+    const auto per_day = w.m.probes() * p.monitor.probe_bytes * share / 30;
     table += fmt::format("{:<10} {:8} probes, {:9} bytes per day, {} false suspicions\n", p.name, w.m.probes(), per_day,
                          w.m.false_suspicions());
     CHECK(w.m.false_suspicions() <= 1);
@@ -157,7 +157,7 @@ TEST_CASE("a black hole of an idle link is suspected after one interval of its p
     world base(p, 3);
     base.run(base.now + 60s);
     std::vector<clock::duration> found;
-    for (int phase = 0; phase < 1000; ++phase) {
+    for (unsigned phase = 0; phase < 1000 / share; ++phase) {
       base.run(base.now + uniform(base.dice_, 1s, 7s));
       auto w = base;
       w.up.cut = w.down.cut = w.now;
@@ -176,7 +176,7 @@ TEST_CASE("two days of a clean link, without anything left out, are not called a
     w.interval = 50ms;
     w.loss = 0.0001;
     w.start_sending();
-    w.run(w.now + 2 * 24h);
+    w.run(w.now + 2 * 24h / share);
     INFO(p.name << ": " << w.changes.back().cause);
     CHECK(w.changes.size() == 1);
   }
@@ -212,7 +212,7 @@ TEST_CASE("5 % loss and a tripled round trip are found in time", "[link][link-fi
       REQUIRE(base.m.health() == health::up);
       std::vector<clock::duration> found;
       int suspected = 0;
-      for (int phase = 0; phase < 200; ++phase) {
+      for (unsigned phase = 0; phase < 200 / share; ++phase) {
         base.run(base.now + uniform(base.dice_, 10ms, 2s));
         auto w = base;
         w.loss = loss ? 0.05 : base.loss;
@@ -246,7 +246,7 @@ TEST_CASE("a link kept full by a backlog is not suspected, and its death is stil
       };
       w.acknowledged = [&](std::uint64_t) { fill(); };
       fill();
-      w.run(w.now + 1h);
+      w.run(w.now + 1h / share);
       const auto suspicions = w.m.false_suspicions();
       const auto cut = w.now;
       w.up.cut = w.down.cut = cut;
