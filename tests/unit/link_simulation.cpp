@@ -246,7 +246,7 @@ TEST_CASE("a link kept full by a backlog is not suspected, and its death is stil
       };
       w.acknowledged = [&](std::uint64_t) { fill(); };
       fill();
-      w.run(w.now + 1h / share);
+      w.run(w.now + 60min / share);
       const auto suspicions = w.m.false_suspicions();
       const auto cut = w.now;
       w.up.cut = w.down.cut = cut;
