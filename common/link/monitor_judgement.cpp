@@ -17,7 +17,8 @@ long long ms(clock::duration d) { return std::chrono::duration_cast<milliseconds
 /// What the round trips so far ask for, within the bounds. A path that is longer than the failover time allows cannot
 /// meet it; it is not called dead for that.
 seconds monitor::learned(milliseconds floor) const {
-  const auto most = std::max<seconds>(settings_.failover, round_trip_.shortest() * 1.25);
+  const seconds room = settings_.failover * 0.9;  // the rest is for a timer and the bytes of the item itself
+  const auto most = std::max<seconds>({settings_.floor, room, round_trip_.shortest() * 1.25});
   return std::clamp<seconds>(round_trip_.smoothed() + 4 * round_trip_.variation(), floor, most) * patience_;
 }
 

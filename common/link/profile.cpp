@@ -11,7 +11,7 @@ profile five_g() {
   p.name = "5g";
   p.monitor.floor = 350ms;
   p.monitor.failover = 500ms;
-  p.monitor.gap = 200ms;
+  p.monitor.gap = 150ms;
   p.monitor.burst_floor = 190ms;
   p.monitor.probe_budget = 16'000'000;
   p.monitor.recovery_probe = 1000ms;

@@ -19,7 +19,7 @@ inline clock::duration ticks(seconds s) { return std::chrono::duration_cast<cloc
 
 struct monitor_settings {
   milliseconds floor{60};            ///< no acknowledgement is overdue sooner
-  milliseconds failover{200};        ///< ... nor later, whatever was learned (M7); queues of our own come on top
+  milliseconds failover{200};        ///< ... nor later than nine tenths of this, whatever was learned (M7)
   milliseconds first_wait{1000};     ///< until something was measured
   milliseconds gap{40};              ///< nor is one while the last sign of a round trip is younger than this
   double idle_patience = 1.2;        ///< times the wait for a probe of an idle link, where nothing is urgent

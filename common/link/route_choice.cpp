@@ -105,7 +105,7 @@ bool route_supervisor::judge_diversion(lane& l, grade mine, time_point now) {
   const auto g = grade_of(*from, l, now);
   if (g == grade::suspect)
     return false;
-  if (g < grade::unproven && g <= mine) {
+  if (g <= mine) {
     move(l, from, action::type::returned, fmt::format("{} {}", from->options.name, from->last.cause));
     return true;
   }

@@ -1,4 +1,4 @@
-// What the link cores do on virtual time: the figures of targets.md A. Every run is decided by its seed, so the figures
+// What the link cores do on virtual time, against their targets. Every run is decided by its seed, so the figures
 // are the same each time and are asserted. Run with -s to see them all, or "[link-figures]" for the tables alone.
 
 #include "tests/unit/link_world.hpp"
@@ -55,7 +55,7 @@ found cut_at_random(const profile& p, bool forward, bool backward, unsigned phas
 TEST_CASE("a black hole is suspected within the failover time of its link", "[link][link-figures]") {
   struct row { const char* name; bool forward; bool backward; };
   const row rows[] = {{"both", true, true}, {"there", true, false}, {"back", false, true}};
-  const double goal[] = {100, 500, 2000};   // targets.md: detection, p99
+  const double goal[] = {100, 500, 2000};   // detection, p99
   const double limit[] = {200, 500, 1000};  // M7
   std::string table = "black hole under 1,000 records/s, 1000 phases: ms to suspicion (traffic moves), to proof\n";
   int i = 0;
@@ -246,7 +246,7 @@ TEST_CASE("a link kept full by a backlog is not suspected, and its death is stil
       };
       w.acknowledged = [&](std::uint64_t) { fill(); };
       fill();
-      w.run(w.now + 1h / share);
+      w.run(w.now + 60min / share);
       const auto suspicions = w.m.false_suspicions();
       const auto cut = w.now;
       w.up.cut = w.down.cut = cut;
