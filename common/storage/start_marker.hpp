@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <string>
 
 namespace holdfast::storage {
@@ -37,8 +38,17 @@ private:
   std::atomic<bool> doomed_ = false;  // condemned in this life, by whichever thread met the damage
 };
 
-/// Looks at every entry's key of every database and the free list, and begins a write, in a process of its own that may
-/// die of it. Empty: nothing found, also when it took longer than `limit_millis`. The file must not be open here.
+struct examination {
+  std::string damage{};  ///< that was found; empty: none
+  std::string missed{};  ///< why nothing can be said of the file
+};
+
+/// Runs `look` in a process of its own that may die of damage. Damage is an exception that says so, or a signal as
+/// damage raises it; a process that is killed otherwise, lacks memory or takes longer than `limit_millis` says nothing.
+examination examine_apart(const std::function<void()>& look, unsigned limit_millis);
+
+/// Looks, apart, at every entry's key of every database and the free list, and begins a write. Empty: nothing found,
+/// also where it could not be examined, which the log tells. The file must not be open here.
 std::string examine(const std::string& directory, unsigned limit_millis = 5000);
 
 } // namespace holdfast::storage

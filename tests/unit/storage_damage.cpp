@@ -9,9 +9,14 @@
 #include "common/storage/lmdb.hpp"
 
 #include <catch2/catch.hpp>
+#include <lmdb.h>
 
 #include <cerrno>
+#include <csignal>
 #include <cstring>
+#include <functional>
+#include <new>
+#include <unistd.h>
 
 using namespace holdfast::storage;
 namespace fs = std::filesystem;
@@ -149,6 +154,29 @@ TEST_CASE("an examination finds damage inside, touches nothing and survives", "[
   CHECK(test::read_file(s.data) == bad);
 }
 
+TEST_CASE("an examiner that dies is damage only by a signal of damage", "[storage]") {
+  const auto after = [](std::function<void()> look, unsigned limit_millis = 20'000) {
+    return examine_apart(look, limit_millis);
+  };
+  for (int signal : {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL})
+    CHECK(after([&] { ::raise(signal); }).damage.find("reading it ends with ") == 0);
+  for (int signal : {SIGKILL, SIGTERM, SIGXCPU}) {  // the OOM killer, an operator, a limit
+    const auto e = after([&] {
+      std::signal(signal, SIG_DFL);
+      ::raise(signal);
+    });
+    CHECK(e.damage.empty());
+    CHECK(e.missed.find("reading it ends with ") == 0);
+  }
+  CHECK(after([] { throw error(MDB_CORRUPTED, "page 7"); }).damage == "page 7");
+  CHECK(after([] { throw error(ENOSPC, "no room"); }).missed == "no room");
+  CHECK(after([] { throw error(ENOSPC, "no room"); }).damage.empty());
+  CHECK(after([] { throw std::bad_alloc(); }).damage.empty());
+  CHECK_FALSE(after([] { throw std::bad_alloc(); }).missed.empty());
+  CHECK(after([] { ::pause(); }, 1).missed == "it took longer than 1 ms");
+  CHECK(after([] {}).missed.empty());
+}
+
 TEST_CASE("starts are counted until one settles; what was found is told once", "[storage]") {
   test::temporary_directory dir;
   for (unsigned before = 0; before < 4; ++before)
@@ -225,4 +253,14 @@ TEST_CASE("a disk that takes a part of a commit is full", "[storage]") {
   } catch (const error& e) {
     CHECK(e.full());
   }
+}
+
+TEST_CASE("an examination on a full disk finds nothing, also without a lock file", "[storage]") {
+  test::small_disk disk(4 << 20);
+  if (!disk.mounted())
+    return;
+  { environment(disk.path("store"), 1 << 20, environment::mode::read_write).open_table("meta"); }
+  fs::remove(disk.path("store/lock.mdb"));
+  disk.fill_but(0);
+  CHECK(examine(disk.path("store")).empty());
 }
