@@ -3,6 +3,7 @@
 #include "common/storage/data_file.hpp"
 #include "common/storage/reserve.hpp"
 #include "common/storage/start_marker.hpp"
+#include "foreign_lock.hpp"
 #include "small_disk.hpp"
 #include "storage_support.hpp"
 
@@ -104,6 +105,35 @@ TEST_CASE("a page at the end that was never written is added as a hole", "[stora
   CHECK(s.damage().empty());
   CHECK(s.opens());
   CHECK(fs::file_size(s.data) >= s.bytes.size());
+}
+
+TEST_CASE("a lock file that another version of LMDB holds is no damage of the data file", "[storage]") {
+  sample s;
+  test::temporary_directory fresh;
+  const auto cause = [](const std::string& directory, environment::mode m) {
+    try {
+      environment env(directory, 4 << 20, m);
+      return std::string("none");
+    } catch (const error& e) {
+      CHECK_FALSE(e.unusable());
+      CHECK_FALSE(e.full());
+      return std::string(e.what());
+    }
+  };
+  for (const auto& header : {test::another_format, test::another_magic}) {
+    const test::foreign_lock other(s.dir.path(), header);
+    const test::foreign_lock first(fresh.path(), header);
+    const auto lock = test::read_file(s.dir.path("lock.mdb"));
+    for (auto m : {environment::mode::read_write, environment::mode::read_only})
+      CHECK(cause(s.dir.path(), m)
+            == "failed to open " + s.dir.path("lock.mdb") + ": a process with another version of LMDB holds it");
+    CHECK(examine(s.dir.path()).empty());
+    CHECK(test::read_file(s.data) == s.bytes);
+    CHECK(test::read_file(s.dir.path("lock.mdb")) == lock);
+    CHECK(cause(fresh.path(), environment::mode::read_write).find("lock.mdb") != std::string::npos);
+    CHECK(fs::exists(fresh.path("lock.mdb")));
+  }
+  CHECK(s.opens());
 }
 
 TEST_CASE("what is set aside is kept whole and leaves its place free", "[storage]") {
