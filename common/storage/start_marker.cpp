@@ -16,7 +16,7 @@
 #include <fcntl.h>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
+#include <istream>
 #include <new>
 #include <poll.h>
 #include <sys/resource.h>
@@ -28,23 +28,32 @@ namespace holdfast::storage {
 namespace fs = std::filesystem;
 
 namespace {
-constexpr std::string_view damaged = "damaged: ";
+constexpr std::string_view damaged = "damaged:";
 } // namespace
 
-start_marker::start_marker(const std::string& directory) : path_((fs::path(directory) / "starts").string()) {
+start_marker::start_marker(const std::string& directory)
+    : directory_(directory), path_((fs::path(directory) / "starts").string()) {
   std::ifstream in(path_);
-  const std::string text{std::istreambuf_iterator<char>(in), {}};
-  if (text.starts_with(damaged)) {
-    condemned_ = text.substr(damaged.size());
-    return;
+  std::string word;
+  in >> word;
+  if (word == damaged) {
+    file_state then;
+    std::string cause;
+    std::getline(in >> then.inode >> then.transaction >> then.changed_nanos >> std::ws, cause);
+    if (in && then.lives_on_in(state_of(directory))) {
+      condemned_ = cause;
+      return;
+    }
+    log::warn("damage of another file forgotten directory={} cause=\"{}\"", directory, cause);
   }
-  std::sscanf(text.c_str(), "%u", &failed_);
+  std::sscanf(word.c_str(), "%u", &failed_);
   write(std::to_string(failed_ + 1));
 }
 
 void start_marker::condemn(const std::string& cause) {
   doomed_ = true;
-  write(std::string(damaged) + cause);
+  const auto now = state_of(directory_);
+  write(fmt::format("{} {} {} {} {}", damaged, now.inode, now.transaction, now.changed_nanos, cause));
 }
 
 void start_marker::settled() {

@@ -8,8 +8,8 @@ namespace holdfast::storage {
 
 /// What earlier lives of a process tell the next one about its file: <directory>/starts holds either the number of
 /// lives in a row that ended soon and without order (LMDB ends the process over some damage: SIGSEGV, SIGBUS,
-/// assertions), or what was found wrong with the file while it was in use. Never throws: where it cannot be written,
-/// nothing is remembered.
+/// assertions), or what was found wrong with the file while it was in use, and in which file: another one
+/// that was put in its place is not condemned. Never throws: where it cannot be written, nothing is remembered.
 class start_marker {
 public:
   static constexpr unsigned suspicious = 3;  ///< so many lives in a row, and the file is examined before the next
@@ -19,7 +19,7 @@ public:
 
   /// Lives before this one that ended without order.
   unsigned failed() const noexcept { return failed_; }
-  /// What an earlier life found; empty: nothing.
+  /// What an earlier life found in this file; empty: nothing.
   const std::string& condemned() const noexcept { return condemned_; }
 
   /// The file is damaged; the next life must not use it.
@@ -32,6 +32,7 @@ public:
 private:
   void write(const std::string& text) const;
   void forget() const;
+  std::string directory_;
   std::string path_;
   std::string condemned_;
   unsigned failed_ = 0;

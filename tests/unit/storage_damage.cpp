@@ -1,59 +1,20 @@
-// Files that are not what LMDB wrote, disks without room, and starts that die.
+// Files that are not what LMDB wrote, and disks without room.
 
-#include "common/storage/data_file.hpp"
 #include "common/storage/reserve.hpp"
 #include "common/storage/start_marker.hpp"
 #include "foreign_lock.hpp"
 #include "small_disk.hpp"
-#include "storage_support.hpp"
-
-#include "common/storage/lmdb.hpp"
+#include "storage_sample.hpp"
 
 #include <catch2/catch.hpp>
-#include <lmdb.h>
 
-#include <cerrno>
-#include <csignal>
 #include <cstring>
-#include <functional>
-#include <new>
-#include <unistd.h>
 
 using namespace holdfast::storage;
+using test::sample;
 namespace fs = std::filesystem;
 
 namespace {
-
-/// A sound file of some hundred pages: short values in leaves, long ones beside them.
-struct sample {
-  test::temporary_directory dir;
-  std::string data = dir.path("data.mdb");
-  std::string bytes;
-
-  sample() {
-    environment env(dir.path(), 4 << 20, environment::mode::read_write);
-    env.open_table("meta");
-    const auto rows = *env.open_table("rows");
-    for (std::uint64_t i = 1; i <= 200; ++i) {
-      txn t(env, txn::kind::write);
-      const std::size_t size = i % 20 == 0 ? 9000 : 500;
-      std::memset(t.append(rows, seq_key(i), size), 'x', size);
-      t.commit();
-    }
-    bytes = test::read_file(data);
-  }
-  void put(const std::string& what) const { test::write_file(data, what); }
-  std::string damage() const { return damage_of(dir.path()); }
-  bool opens() const {
-    try {
-      environment env(dir.path(), 4 << 20, environment::mode::read_write);
-      return true;
-    } catch (const error& e) {
-      CHECK(e.damaged());
-      return false;
-    }
-  }
-};
 
 std::string changed(std::string bytes, std::size_t at, char to) {
   bytes[at] = to;
@@ -171,66 +132,6 @@ TEST_CASE("a long value whose pages are damaged stays where it is", "[storage]")
   CHECK_NOTHROW(t.commit());
 }
 
-TEST_CASE("an examination finds damage inside, touches nothing and survives", "[storage]") {
-  sample s;
-  CHECK(examine(s.dir.path()).empty());
-  CHECK(test::read_file(s.data) == s.bytes);
-  CHECK(examine(s.dir.path("nowhere")).empty());
-  std::string bad = s.bytes;
-  for (std::size_t page = 2; page < bad.size() / 4096; ++page)
-    std::memset(bad.data() + page * 4096, '\xa5', 20);
-  s.put(bad);
-  CHECK_FALSE(examine(s.dir.path()).empty());
-  CHECK(test::read_file(s.data) == bad);
-}
-
-TEST_CASE("an examiner that dies is damage only by a signal of damage", "[storage]") {
-  const auto after = [](std::function<void()> look, unsigned limit_millis = 20'000) {
-    return examine_apart(look, limit_millis);
-  };
-  for (int signal : {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL})
-    CHECK(after([&] { ::raise(signal); }).damage.find("reading it ends with ") == 0);
-  for (int signal : {SIGKILL, SIGTERM, SIGXCPU}) {  // the OOM killer, an operator, a limit
-    const auto e = after([&] {
-      std::signal(signal, SIG_DFL);
-      ::raise(signal);
-    });
-    CHECK(e.damage.empty());
-    CHECK(e.missed.find("reading it ends with ") == 0);
-  }
-  CHECK(after([] { throw error(MDB_CORRUPTED, "page 7"); }).damage == "page 7");
-  CHECK(after([] { throw error(ENOSPC, "no room"); }).missed == "no room");
-  CHECK(after([] { throw error(ENOSPC, "no room"); }).damage.empty());
-  CHECK(after([] { throw std::bad_alloc(); }).damage.empty());
-  CHECK_FALSE(after([] { throw std::bad_alloc(); }).missed.empty());
-  CHECK(after([] { ::pause(); }, 1).missed == "it took longer than 1 ms");
-  CHECK(after([] {}).missed.empty());
-}
-
-TEST_CASE("starts are counted until one settles; what was found is told once", "[storage]") {
-  test::temporary_directory dir;
-  for (unsigned before = 0; before < 4; ++before)
-    CHECK(start_marker(dir.path()).failed() == before);
-  start_marker good(dir.path());
-  good.settled();
-  {
-    start_marker m(dir.path());
-    CHECK(m.failed() == 0);
-    m.condemn("page 7");
-    m.settled();  // an orderly end does not take that back
-  }
-  {
-    start_marker m(dir.path());
-    CHECK(m.condemned() == "page 7");
-    m.settled();
-  }
-  start_marker m(dir.path());
-  CHECK(m.condemned() == "page 7");
-  m.file_replaced();
-  CHECK(m.condemned().empty());
-  CHECK(start_marker(dir.path()).failed() == 1);
-}
-
 TEST_CASE("the reserve is taken, given up, and known again", "[storage]") {
   test::temporary_directory dir;
   reserve r(dir.path());
@@ -283,14 +184,4 @@ TEST_CASE("a disk that takes a part of a commit is full", "[storage]") {
   } catch (const error& e) {
     CHECK(e.full());
   }
-}
-
-TEST_CASE("an examination on a full disk finds nothing, also without a lock file", "[storage]") {
-  test::small_disk disk(4 << 20);
-  if (!disk.mounted())
-    return;
-  { environment(disk.path("store"), 1 << 20, environment::mode::read_write).open_table("meta"); }
-  fs::remove(disk.path("store/lock.mdb"));
-  disk.fill_but(0);
-  CHECK(examine(disk.path("store")).empty());
 }

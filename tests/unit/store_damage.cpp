@@ -158,6 +158,17 @@ TEST_CASE("damage that is met in use sets the file aside at the next start, othe
   CHECK(b.open()->set_aside().empty());
 }
 
+TEST_CASE("a good file that is put back after damage was met is used", "[store]") {
+  bench b;
+  const auto epoch = b.open()->epoch();
+  const auto good = test::read_file(b.data());
+  b.open()->condemn(storage::error(-30796, "page 7 has the wrong type"));  // MDB_CORRUPTED
+  test::write_file(b.data(), good);
+  const auto f = b.open();
+  CHECK(f->epoch() == epoch);
+  CHECK(f->set_aside().empty());
+}
+
 TEST_CASE("a store whose lock file another version of LMDB holds waits for its end", "[store]") {
   bench b;
   const auto epoch = b.open()->epoch();
