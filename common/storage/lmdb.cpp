@@ -68,8 +68,8 @@ environment::environment(const std::string& directory, std::uint64_t map_bytes, 
       complete_data_file(directory);
     }
     open(map_bytes == 0 || fresh ? map_bytes : std::max(map_bytes, file_bytes + delete_room));
-  } catch (const error&) {
-    if (fresh)
+  } catch (const error& e) {
+    if (fresh && e.code() != EBUSY)  // then the lock file is another's
       remove_unfinished(directory);
     throw;
   }
@@ -89,6 +89,9 @@ void environment::open(std::uint64_t map_bytes) {
     rc = ::mdb_env_open(env_, directory_.c_str(), flags, 0600);
   if (rc != 0) {
     ::mdb_env_close(env_);
+    if (rc == MDB_VERSION_MISMATCH || rc == MDB_INVALID)  // data.mdb's meta pages were seen to be sound
+      throw error(EBUSY, fmt::format("failed to open {}: a process with another version of LMDB holds it",
+                                     (fs::path(directory_) / "lock.mdb").string()));
     throw error(rc, fmt::format("failed to open {}: {}", directory_, ::mdb_strerror(rc)));
   }
 }
