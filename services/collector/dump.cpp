@@ -51,7 +51,7 @@ public:
       if (!more && options_.follow && !stopped())
         std::this_thread::sleep_for(poll);
     }
-    if (!more && !options_.follow)
+    if (!more && !options_.follow && !left_)
       tell_unread();
     write_out();
     return code();
