@@ -49,8 +49,9 @@ std::uint64_t size_of(const fs::path& file) {
 
 bool error::full() const noexcept { return code_ == MDB_MAP_FULL || code_ == ENOSPC || code_ == EDQUOT; }
 
+// Keys are numbers that are given once: one that is there already means that a table and its head disagree.
 bool error::damaged() const noexcept {
-  return code_ == MDB_CORRUPTED || code_ == MDB_PAGE_NOTFOUND || code_ == MDB_INVALID
+  return code_ == MDB_KEYEXIST || code_ == MDB_CORRUPTED || code_ == MDB_PAGE_NOTFOUND || code_ == MDB_INVALID
          || code_ == MDB_VERSION_MISMATCH || code_ == MDB_CURSOR_FULL;
 }
 
@@ -134,6 +135,14 @@ std::vector<std::string> environment::table_names() {
   for (auto e = c.first(); e; e = c.next())
     names.emplace_back(e->key);
   return names;
+}
+
+void environment::on_assertion(std::function<void(const std::string&)> tell) {
+  assertion_ = std::move(tell);
+  ::mdb_env_set_userctx(env_, &assertion_);
+  ::mdb_env_set_assert(env_, [](MDB_env* env, const char* text) {
+    (*static_cast<std::function<void(const std::string&)>*>(::mdb_env_get_userctx(env)))(text);
+  });
 }
 
 int environment::clear_dead_readers() {
