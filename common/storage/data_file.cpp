@@ -68,7 +68,12 @@ struct facts {
   std::uint64_t promised = 0;  // by the meta page that counts; 0: there is no file, or an empty one
   std::uint32_t page_bytes = 0;
   std::string damage{};
+  file_state state{};
 };
+
+file_state state_of(const struct stat& s, std::uint64_t transaction) {
+  return {s.st_ino, transaction, s.st_ctim.tv_sec * 1'000'000'000 + s.st_ctim.tv_nsec};
+}
 
 // The meta pages first: a store that runs beside us writes pages before it promises them.
 facts look(const std::string& path) {
@@ -79,11 +84,12 @@ facts look(const std::string& path) {
   const auto first = read_meta(file.fd, 0);
   const auto second = first ? read_meta(file.fd, first->page_bytes) : std::nullopt;
   if (!first || !second)
-    return {.damage = fmt::format("{} bytes without LMDB's meta pages", status.st_size)};
+    return {.damage = fmt::format("{} bytes without LMDB's meta pages", status.st_size), .state = state_of(status, 0)};
   const auto& newer = second->transaction > first->transaction ? *second : *first;
   if (::fstat(file.fd, &status) != 0)
     return {};
-  facts f{static_cast<std::uint64_t>(status.st_size), (newer.last_page + 1) * newer.page_bytes, newer.page_bytes};
+  facts f{static_cast<std::uint64_t>(status.st_size), (newer.last_page + 1) * newer.page_bytes, newer.page_bytes,
+          {}, state_of(status, newer.transaction)};
   if (f.bytes + most_unwritten_pages * f.page_bytes < f.promised)
     f.damage = fmt::format("{} bytes where its meta page promises {}", f.bytes, f.promised);
   return f;
@@ -94,6 +100,13 @@ std::string data_path(const std::string& directory) { return (fs::path(directory
 } // namespace
 
 std::string damage_of(const std::string& directory) { return look(data_path(directory)).damage; }
+
+file_state state_of(const std::string& directory) { return look(data_path(directory)).state; }
+
+bool file_state::lives_on_in(const file_state& now) const noexcept {
+  return inode != 0 && inode == now.inode
+         && (now.transaction > transaction || (now.transaction == transaction && now.changed_nanos == changed_nanos));
+}
 
 void complete_data_file(const std::string& directory) {
   const auto path = data_path(directory);

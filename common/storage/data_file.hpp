@@ -20,6 +20,19 @@ namespace holdfast::storage {
 /// Empty: may be opened, or is not there. Else what is wrong with <directory>/data.mdb.
 std::string damage_of(const std::string& directory);
 
+/// Tells a data.mdb from another one that lies in its place later, or was copied over it. Not by its device, whose
+/// number may change when the machine starts.
+struct file_state {
+  std::uint64_t inode = 0;  ///< 0: there is no file
+  std::uint64_t transaction = 0;
+  std::int64_t changed_nanos = 0;  ///< its inode, which no program can set
+
+  /// `now` is the same file: with more commits, or as nobody has touched it since.
+  bool lives_on_in(const file_state& now) const noexcept;
+};
+
+file_state state_of(const std::string& directory);
+
 /// A page that was taken and given back in one commit, at the end of the file, is never written: a sound file may lack
 /// a few pages there. They are added as a hole, so that no access can end the process. Throws error.
 void complete_data_file(const std::string& directory);

@@ -49,8 +49,9 @@ std::uint64_t size_of(const fs::path& file) {
 
 bool error::full() const noexcept { return code_ == MDB_MAP_FULL || code_ == ENOSPC || code_ == EDQUOT; }
 
+// Keys are numbers that are given once: one that is there already means that a table and its head disagree.
 bool error::damaged() const noexcept {
-  return code_ == MDB_CORRUPTED || code_ == MDB_PAGE_NOTFOUND || code_ == MDB_INVALID
+  return code_ == MDB_KEYEXIST || code_ == MDB_CORRUPTED || code_ == MDB_PAGE_NOTFOUND || code_ == MDB_INVALID
          || code_ == MDB_VERSION_MISMATCH || code_ == MDB_CURSOR_FULL;
 }
 
@@ -68,8 +69,8 @@ environment::environment(const std::string& directory, std::uint64_t map_bytes, 
       complete_data_file(directory);
     }
     open(map_bytes == 0 || fresh ? map_bytes : std::max(map_bytes, file_bytes + delete_room));
-  } catch (const error&) {
-    if (fresh)
+  } catch (const error& e) {
+    if (fresh && e.code() != EBUSY)  // then the lock file is another's
       remove_unfinished(directory);
     throw;
   }
@@ -89,6 +90,9 @@ void environment::open(std::uint64_t map_bytes) {
     rc = ::mdb_env_open(env_, directory_.c_str(), flags, 0600);
   if (rc != 0) {
     ::mdb_env_close(env_);
+    if (rc == MDB_VERSION_MISMATCH || rc == MDB_INVALID)  // data.mdb's meta pages were seen to be sound
+      throw error(EBUSY, fmt::format("failed to open {}: a process with another version of LMDB holds it",
+                                     (fs::path(directory_) / "lock.mdb").string()));
     throw error(rc, fmt::format("failed to open {}: {}", directory_, ::mdb_strerror(rc)));
   }
 }
@@ -131,6 +135,14 @@ std::vector<std::string> environment::table_names() {
   for (auto e = c.first(); e; e = c.next())
     names.emplace_back(e->key);
   return names;
+}
+
+void environment::on_assertion(std::function<void(const std::string&)> tell) {
+  assertion_ = std::move(tell);
+  ::mdb_env_set_userctx(env_, &assertion_);
+  ::mdb_env_set_assert(env_, [](MDB_env* env, const char* text) {
+    (*static_cast<std::function<void(const std::string&)>*>(::mdb_env_get_userctx(env)))(text);
+  });
 }
 
 int environment::clear_dead_readers() {

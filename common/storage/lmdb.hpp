@@ -56,6 +56,8 @@ public:
   void release_resident();
   /// Takes over a size that another process gave the map.
   void adopt_map_size();
+  /// Called when LMDB meets what cannot be, in any thread; it ends the process then.
+  void on_assertion(std::function<void(const std::string&)> tell);
   MDB_env* native() const noexcept { return env_; }
   bool read_only() const noexcept { return read_only_; }
   const std::string& directory() const noexcept { return directory_; }
@@ -66,6 +68,7 @@ private:
   MDB_env* env_ = nullptr;
   bool read_only_;
   std::string directory_;
+  std::function<void(const std::string&)> assertion_;
 };
 
 /// A transaction; aborted unless committed. Belongs to one handler: never kept across messages. Values point into the

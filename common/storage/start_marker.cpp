@@ -1,19 +1,23 @@
 #include "common/storage/start_marker.hpp"
 
+#include "common/storage/data_file.hpp"
 #include "common/storage/lmdb.hpp"
+#include "common/telemetry/log.hpp"
 
 #include <fmt/format.h>
 #include <lmdb.h>
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <cstring>
 #include <fcntl.h>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
+#include <istream>
+#include <new>
 #include <poll.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -24,23 +28,32 @@ namespace holdfast::storage {
 namespace fs = std::filesystem;
 
 namespace {
-constexpr std::string_view damaged = "damaged: ";
+constexpr std::string_view damaged = "damaged:";
 } // namespace
 
-start_marker::start_marker(const std::string& directory) : path_((fs::path(directory) / "starts").string()) {
+start_marker::start_marker(const std::string& directory)
+    : directory_(directory), path_((fs::path(directory) / "starts").string()) {
   std::ifstream in(path_);
-  const std::string text{std::istreambuf_iterator<char>(in), {}};
-  if (text.starts_with(damaged)) {
-    condemned_ = text.substr(damaged.size());
-    return;
+  std::string word;
+  in >> word;
+  if (word == damaged) {
+    file_state then;
+    std::string cause;
+    std::getline(in >> then.inode >> then.transaction >> then.changed_nanos >> std::ws, cause);
+    if (in && then.lives_on_in(state_of(directory))) {
+      condemned_ = cause;
+      return;
+    }
+    log::warn("damage of another file forgotten directory={} cause=\"{}\"", directory, cause);
   }
-  std::sscanf(text.c_str(), "%u", &failed_);
+  std::sscanf(word.c_str(), "%u", &failed_);
   write(std::to_string(failed_ + 1));
 }
 
 void start_marker::condemn(const std::string& cause) {
   doomed_ = true;
-  write(std::string(damaged) + cause);
+  const auto now = state_of(directory_);
+  write(fmt::format("{} {} {} {} {}", damaged, now.inode, now.transaction, now.changed_nanos, cause));
 }
 
 void start_marker::settled() {
@@ -106,35 +119,55 @@ void try_write(environment&& env) {
   t.put(meta, "examined", std::string(100'000, 'x'));  // takes pages from the free list; not committed
 }
 
-// Only what ends the process, or what LMDB calls damage, is a finding: a full disk is none.
-[[noreturn]] void examiner(const std::string& directory, int out) {
-  for (int signal : {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL})
+constexpr std::array damage_signals{SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL};  // others come from outside
+
+enum outcome : int { sound, damage_found, unfinished };
+
+// A full disk or a lack of memory says nothing of the file.
+[[noreturn]] void examiner(const std::function<void()>& look, int out) {
+  const auto end = [out](outcome o, std::string_view text) {
+    [[maybe_unused]] const auto written = ::write(out, text.data(), std::min<std::size_t>(text.size(), 400));
+    ::_exit(o);
+  };
+  for (int signal : damage_signals)
     std::signal(signal, SIG_DFL);
   const rlimit none{0, 0};
   ::setrlimit(RLIMIT_CORE, &none);
-  std::string found;
   try {
-    walk(environment(directory, 0, environment::mode::read_only));
-    try_write(environment(directory, 0, environment::mode::read_write));
+    look();
   } catch (const error& e) {
-    if (e.damaged())
-      found = e.what();
+    end(e.damaged() ? damage_found : unfinished, e.what());
+  } catch (const std::bad_alloc& e) {
+    end(unfinished, e.what());
   } catch (const std::exception& e) {
-    found = e.what();
+    end(damage_found, e.what());
   }
-  [[maybe_unused]] const auto written = ::write(out, found.data(), std::min<std::size_t>(found.size(), 400));
-  ::_exit(0);
+  ::_exit(sound);
+}
+
+examination judge(int status, const std::string& text) {
+  if (WIFEXITED(status) && WEXITSTATUS(status) == sound)
+    return {};
+  if (WIFEXITED(status) && WEXITSTATUS(status) == damage_found)
+    return {.damage = text};
+  if (WIFEXITED(status))
+    return {.missed = text};
+  const auto signal = WTERMSIG(status);
+  const auto end = fmt::format("reading it ends with {}", ::strsignal(signal));
+  const bool of_damage = std::find(damage_signals.begin(), damage_signals.end(), signal) != damage_signals.end();
+  return of_damage ? examination{.damage = end} : examination{.missed = end};
 }
 
 } // namespace
 
-std::string examine(const std::string& directory, unsigned limit_millis) {
+examination examine_apart(const std::function<void()>& look, unsigned limit_millis) {
   std::array<int, 2> pipe{};
   if (::pipe2(pipe.data(), O_CLOEXEC) != 0)
-    return {};
+    return {.missed = std::strerror(errno)};
   const auto child = ::fork();
+  const int cause = errno;
   if (child == 0)
-    examiner(directory, pipe[1]);
+    examiner(look, pipe[1]);
   ::close(pipe[1]);
   std::array<char, 512> text{};
   ssize_t n = 0;
@@ -145,12 +178,23 @@ std::string examine(const std::string& directory, unsigned limit_millis) {
   else if (child > 0)
     ::kill(child, SIGKILL);
   ::close(pipe[0]);
+  if (child < 0)
+    return {.missed = std::strerror(cause)};
   int status = 0;
-  if (child < 0 || ::waitpid(child, &status, 0) != child || !in_time)
-    return {};
-  if (WIFSIGNALED(status))
-    return fmt::format("reading it ends with {}", ::strsignal(WTERMSIG(status)));
-  return {text.data(), static_cast<std::size_t>(std::max<ssize_t>(n, 0))};
+  if (::waitpid(child, &status, 0) != child || !in_time)
+    return {.missed = fmt::format("it took longer than {} ms", limit_millis)};
+  return judge(status, {text.data(), static_cast<std::size_t>(std::max<ssize_t>(n, 0))});
+}
+
+std::string examine(const std::string& directory, unsigned limit_millis) {
+  const auto e = examine_apart([&] {
+    back_lock_file(directory);
+    walk(environment(directory, 0, environment::mode::read_only));
+    try_write(environment(directory, 0, environment::mode::read_write));
+  }, limit_millis);
+  if (!e.missed.empty())
+    log::warn("file not examined file={} cause=\"{}\"", (fs::path(directory) / "data.mdb").string(), e.missed);
+  return e.damage;
 }
 
 } // namespace holdfast::storage

@@ -87,24 +87,29 @@ std::uint64_t archive::used_bytes() {
   return t.used_bytes(batches_) + t.used_bytes(index_) + t.used_bytes(origins_);
 }
 
-std::optional<bool> archive::same(const origin& o, seq_range r, std::uint32_t crc) {
+bool archive::same(storage::txn& t, std::uint64_t id, seq_range r, std::uint32_t crc) {
+  const auto number = t.get(index_, storage::seq_key(id) + storage::seq_key(r.first));
+  const auto value = number ? t.get(batches_, *number) : std::nullopt;
+  if (!value)
+    return false;
+  const auto stored = storage::stored_batch::decode(*value);
+  return stored && stored->gap_reason == 0 && stored->record_count == r.count() && stored->crc == crc;
+}
+
+bool archive::same(const origin& o, seq_range r, std::uint32_t crc) {
   const auto known = known_.find(o);
   if (known == known_.end())
-    return std::nullopt;
+    return false;
   storage::txn t(*env_, storage::txn::kind::read);
-  storage::cursor c(t, index_);
-  const auto id = storage::seq_key(known->second.id);
-  const auto e = c.at_or_before(id + storage::seq_key(r.first));
-  if (!e || !e->key.starts_with(id))
-    return std::nullopt;
-  const auto value = t.get(batches_, e->value);
-  if (!value)
-    return std::nullopt;
-  const auto stored = storage::stored_batch::decode(*value);
-  const auto first = storage::key_seq(e->key.substr(id.size()));
-  if (!stored || r.first - first >= stored->record_count)
-    return std::nullopt;
-  return stored->gap_reason != 0 || (first == r.first && stored->record_count == r.count() && stored->crc == crc);
+  return same(t, known->second.id, r, crc);
+}
+
+bool archive::same_elsewhere(const origin& o, seq_range r, std::uint32_t crc) {
+  storage::txn t(*env_, storage::txn::kind::read);
+  for (auto k = known_.lower_bound({o.gateway, 0, {}}); k != known_.end() && k->first.gateway == o.gateway; ++k)
+    if (k->first.epoch != o.epoch && k->first.record_class == o.record_class && same(t, k->second.id, r, crc))
+      return true;
+  return false;
 }
 
 void archive::append(const std::vector<arrival>& arrivals, const inbox& after) {

@@ -7,7 +7,6 @@
 
 #include <map>
 #include <memory>
-#include <optional>
 #include <string>
 #include <string_view>
 
@@ -41,14 +40,17 @@ public:
     std::string_view payload;
   };
 
-  /// What is stored of o and has r.first: is it this batch? A gap stands for whatever it replaces. nullopt: nothing is.
-  std::optional<bool> same(const origin& o, seq_range r, std::uint32_t crc);
+  /// Whether exactly this batch is stored: number, extent, checksum.
+  bool same(const origin& o, seq_range r, std::uint32_t crc);
+  /// The same under another epoch of the gateway: a store that begins a new one keeps the numbers of what it holds.
+  bool same_elsewhere(const origin& o, seq_range r, std::uint32_t crc);
 
   /// One commit: the batches, and what is then there of each origin (`after`). Throws storage::error; then nothing
   /// happened.
   void append(const std::vector<arrival>& arrivals, const inbox& after);
 
 private:
+  bool same(storage::txn& t, std::uint64_t id, seq_range r, std::uint32_t crc);
   struct known_origin {
     std::uint64_t id;
     std::string key;

@@ -9,6 +9,7 @@
 #include "common/telemetry/log.hpp"
 #include "holdfast/v1/dispatch.pb.h"
 #include "holdfast/v1/envelope.pb.h"
+#include "holdfast/v1/record.pb.h"
 
 #include <fmt/format.h>
 
@@ -53,6 +54,7 @@ struct archive_state {
   void open();
   void on_arrived(const arrived& a);
   void take_gap(const arrived& a);
+  void take_elsewhere(const arrived& a);
   bool same(const arrived& a);
   void reject(const arrived& a, v1::Rejected::Reason why, const std::string& detail);
   void wait(const arrived& a, bool fresh);
@@ -99,15 +101,27 @@ void archive_state::on_arrived(const arrived& a) {
     return take_gap(a);
   using verdict = inbox::verdict;
   const auto found = a.check_only ? present.look(a.origin, a.seqs) : present.take(a.origin, a.seqs);
-  if (a.check_only && found == verdict::fresh)
-    return reject(a, v1::Rejected::REASON_MISSING, "not here");
   if (inbox::limited(found))
     return reject(a, v1::Rejected::REASON_LIMIT, present.limit_text(found));
-  if (found == verdict::overlap || (found == verdict::duplicate && !same(a)))
+  if (found == verdict::duplicate && same(a)) {
+    if (!a.check_only)
+      duplicates->add();
+    return wait(a, false);
+  }
+  if (a.check_only && file->same_elsewhere(a.origin, a.seqs, a.crc))
+    return take_elsewhere(a);
+  if (a.check_only && found == verdict::fresh)
+    return reject(a, v1::Rejected::REASON_MISSING, "not here");
+  if (found != verdict::fresh)
     return reject(a, v1::Rejected::REASON_CONFLICT, "other records are stored under these numbers");
-  if (found == verdict::duplicate && !a.check_only)
-    duplicates->add();
-  wait(a, found == verdict::fresh);
+  wait(a, true);
+}
+
+// It is here under another epoch. Under this one a gap stands for it, so that whoever reads in order goes on.
+void archive_state::take_elsewhere(const arrived& a) {
+  auto gap = a;
+  gap.gap_reason = v1::GAP_REASON_CONFIRMED_BEFORE;
+  take_gap(gap);
 }
 
 // A gap stands for what is not here; what came in spite of it stays.
@@ -125,11 +139,9 @@ void archive_state::take_gap(const arrived& a) {
 
 // Also what waits for its commit counts as stored: two links may bring the same batch at once.
 bool archive_state::same(const arrived& a) {
-  if (const auto stored = file->same(a.origin, a.seqs, a.crc))
-    return *stored;
-  return std::any_of(waiting.begin(), waiting.end(), [&](auto& w) {
-    return w.fresh && w.batch.origin == a.origin
-           && (w.batch.gap_reason != 0 || (w.batch.seqs == a.seqs && w.batch.crc == a.crc));
+  return file->same(a.origin, a.seqs, a.crc) || std::any_of(waiting.begin(), waiting.end(), [&](auto& w) {
+    return w.fresh && w.batch.gap_reason == 0 && w.batch.origin == a.origin && w.batch.seqs == a.seqs
+           && w.batch.crc == a.crc;
   });
 }
 
@@ -264,7 +276,10 @@ caf::behavior archive_actor(caf::stateful_actor<archive_state>* self, std::share
       self->state.scheduled = false;
       self->state.commit();
     },
-    [self](const greeted& g) { g.from->send_welcome(self->state.present.present(g.gateway, g.epoch)); },
+    [self](const greeted& g) {
+      auto& present = self->state.present;
+      g.from->send_welcome(present.present(g.gateway, g.epoch), present.elsewhere(g.gateway, g.epoch));
+    },
     [self](caf::tick_atom) {
       self->state.beat->beat();
       self->state.file->forget_dead_readers();

@@ -1,12 +1,11 @@
 #include "services/collector/dump.hpp"
 
 #include "common/render/record_json.hpp"
-#include "common/storage/lmdb.hpp"
 #include "common/storage/stored_batch.hpp"
 #include "holdfast/v1/envelope.pb.h"
 #include "holdfast/v1/record.pb.h"
-#include "holdfast/v1/storage.pb.h"
-#include "services/collector/archive.hpp"
+#include "services/collector/archive_view.hpp"
+#include "services/collector/dump_progress.hpp"
 #include "services/collector/hole_watch.hpp"
 
 #include <fmt/format.h>
@@ -26,108 +25,66 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto poll = 50ms;  // --follow: how often the file is looked at
+constexpr auto file_check = 1s;  // --follow: how often it is made sure that it is still the same file
 // One look into the file: then its read transaction ends, before anything is written. Whoever reads the output may stop
 // reading; a transaction held meanwhile would keep every freed page from the collector.
 constexpr int batches_per_look = 256;
 constexpr std::size_t text_per_look = 1 << 20;
 
-std::string quoted(const std::string& name) {
-  std::string text;
-  render::append_json_string(text, name);
-  return text;
-}
-
-/// What is known of an origin, and how far it is printed.
-struct progress {
-  v1::OriginRow row;
-  std::uint64_t next = 1;   // seq printed next
-  std::uint64_t reach = 1;  // a batch that begins up to here follows without a hole
-
-  // Its batch says nothing of its length, but what arrived without a hole tells where the next one may begin at most.
-  std::uint64_t after_damaged(std::uint64_t seq) const {
-    for (auto& r : row.ranges())
-      if (r.first() <= seq && seq <= r.last())
-        return r.last() + 1;
-    return seq + 1;
-  }
-
-  std::uint64_t held_beyond() const {
-    std::uint64_t records = 0;
-    for (auto& r : row.ranges())
-      if (r.last() >= next)
-        records += r.last() - std::max<std::uint64_t>(r.first(), next) + 1;
-    return records;
-  }
-
-  std::string who() const {
-    return fmt::format("gateway {} class {} epoch {:016x}", quoted(row.gateway()), quoted(row.record_class()),
-                       row.epoch());
-  }
-};
-
 class dumper {
 public:
-  dumper(const dump_options& o, const text_sink& out)
-      : options_(o), out_(out), env_(o.directory, 0, storage::environment::mode::read_only) {
-    auto need = [&](const char* name) {
-      auto t = env_.open_table(name);
-      if (!t)
-        throw std::runtime_error(fmt::format("failed to read {}: not a collector's directory", o.directory));
-      return *t;
-    };
-    origins_ = need("origins");
-    batches_ = need("batches");
-    arrivals_ = need("arrivals");
-    index_ = need("index");
-  }
+  dumper(const dump_options& o, const text_sink& out) : options_(o), out_(out), view_(o.directory) {}
 
   int run() {
+    learn_origins();
     if (options_.stats_only) {
       print_origins();
-      return 0;
+      return code();
     }
-    while (!stopped()) {
-      learn_origins();
-      const bool more = options_.arrival_order ? by_arrival() : by_seq();
+    bool more = true;
+    for (; !stopped() && (more || options_.follow); learn_origins()) {
+      more = options_.arrival_order ? by_arrival() : by_seq();
       write_out();
-      if (!more && !options_.follow)
-        break;
-      if (!more && !stopped())
+      if (options_.follow && replaced())
+        throw std::runtime_error(
+          fmt::format("failed to follow {}: its data.mdb was replaced or removed", options_.directory));
+      if (!more && options_.follow && !stopped())
         std::this_thread::sleep_for(poll);
     }
-    return damaged_ ? 1 : 0;
+    if (!more && !options_.follow && !left_)
+      tell_unread();
+    write_out();
+    return code();
   }
 
 private:
   bool stopped() const { return left_ || (options_.stop && options_.stop()); }
+  int code() const { return origins_lost_ ? 2 : damaged_ ? 1 : 0; }
+
+  bool replaced() {
+    const auto now = std::chrono::steady_clock::now();
+    if (now < next_file_check_)
+      return false;
+    next_file_check_ = now + file_check;
+    return view_.replaced();
+  }
 
   // Origins change only with what arrives.
   void learn_origins() {
-    storage::txn t(env_, storage::txn::kind::read);
-    storage::cursor a(t, arrivals_);
-    const auto last = a.last();
-    const auto number = last ? storage::key_seq(last->key) : 0;
+    const auto number = view_.last_arrival();
     if (number == learned_)
       return;
     learned_ = number;
-    storage::cursor c(t, origins_);
-    for (auto e = c.first(); e; e = c.next()) {
-      v1::OriginRow row;
-      if (row.ParseFromArray(e->value.data(), static_cast<int>(e->value.size())))
-        known_[row.id()].row = std::move(row);
-    }
+    auto found = view_.origins();
+    for (auto& row : found.rows)
+      known_[row.id()].learn(std::move(row));
+    if (!found.complete && !std::exchange(origins_lost_, true))
+      errors_ += fmt::format("failed to read {}: origins are damaged, with all that is theirs\n", options_.directory);
   }
 
   void print_origins() {
-    learn_origins();
-    for (auto& [id, o] : known_) {
-      std::uint64_t records = 0;
-      for (auto& r : o.row.ranges())
-        records += r.last() - r.first() + 1;
-      text_ += fmt::format("{{\"gateway\":{},\"epoch\":\"{:016x}\",\"class\":{},\"records\":{},\"ranges\":{}}}\n",
-                           quoted(o.row.gateway()), o.row.epoch(), quoted(o.row.record_class()), records,
-                           o.row.ranges_size());
-    }
+    for (auto& [id, o] : known_)
+      text_ += o.sum();
     write_out();
   }
 
@@ -149,72 +106,123 @@ private:
     return more;
   }
 
-  bool one_origin(std::uint64_t id, progress& o, bool& hole) {
-    storage::txn t(env_, storage::txn::kind::read);
-    storage::cursor c(t, index_);
+  bool one_origin(std::uint64_t id, dump_progress& o, bool& hole) {
+    const auto prefix = storage::seq_key(id);
     int n = 0;
-    for (auto e = c.at_or_after(storage::seq_key(id) + storage::seq_key(o.next)); e; e = c.next()) {
-      if (storage::key_seq(e->key.substr(0, 8)) != id)
-        return false;
-      const auto seq = storage::key_seq(e->key.substr(8));
-      hole = seq > o.reach;
-      if (options_.follow && hole)
-        return false;  // what belongs there is still on its way
-      if (++n > batches_per_look || text_.size() > text_per_look || stopped())
-        return true;
-      print(o, seq, t.get(batches_, e->value));
+    try {
+      storage::txn t(view_.env(), storage::txn::kind::read);
+      storage::cursor c(t, view_.index());
+      auto e = c.at_or_after(prefix + storage::seq_key(o.next));
+      for (auto seq = view_.number_in(e, prefix); seq; e = c.next(), seq = view_.number_in(e, prefix)) {
+        if (*seq < o.next) {  // numbers are never printed twice
+          complain(fmt::format("damaged batch: {} seq {}: begins within another\n", o.who(), *seq));
+          break;
+        }
+        const bool jump = *seq > o.next;
+        hole = options_.follow && jump && !o.has_arrived({o.next, *seq - 1});
+        if (hole)
+          return false;  // what belongs there is still on its way
+        if (++n > batches_per_look || text_.size() > text_per_look || stopped())
+          return true;
+        if (options_.follow && jump)
+          tell_lost(o, *seq - 1);
+        if (!print(o, *seq, t, e->value))
+          return true;
+      }
+    } catch (const storage::error& e) {
+      if (!e.damaged())
+        throw;
     }
-    return false;
+    if (o.next > o.last())
+      return false;
+    if (n == 0)  // what arrived cannot be found from here
+      skip(o, view_.readable_after(view_.index(), prefix, o.next, o.last()).value_or(o.last() + 1));
+    return true;
+  }
+
+  void skip(dump_progress& o, std::uint64_t to) {
+    if (options_.follow)
+      tell_lost(o, to - 1);
+    o.next = to;
   }
 
   bool by_arrival() {
-    storage::txn t(env_, storage::txn::kind::read);
-    storage::cursor c(t, arrivals_);
     int n = 0;
-    for (auto e = c.at_or_after(storage::seq_key(next_arrival_)); e; e = c.next()) {
-      const auto number = storage::key_seq(e->key);
-      if (number > learned_ || ++n > batches_per_look || text_.size() > text_per_look || stopped())
-        return true;
-      next_arrival_ = number + 1;
-      const auto seq = storage::key_seq(e->value.substr(8));
-      auto o = known_.find(storage::key_seq(e->value.substr(0, 8)));
-      if (o == known_.end())
-        complain(fmt::format("damaged origin: of arrival {} seq {}\n", number, seq));
-      else if (wanted(o->second))
-        print(o->second, seq, t.get(batches_, e->key));
+    try {
+      storage::txn t(view_.env(), storage::txn::kind::read);
+      storage::cursor c(t, view_.arrivals());
+      auto e = c.at_or_after(storage::seq_key(next_arrival_));
+      for (auto number = view_.number_in(e, {}); number; e = c.next(), number = view_.number_in(e, {})) {
+        if (*number < next_arrival_ || (*number > *learned_ && *number != next_arrival_))
+          break;  // damage: they are without holes
+        if (*number > *learned_ || ++n > batches_per_look || text_.size() > text_per_look || stopped())
+          return true;
+        next_arrival_ = *number + 1;
+        const auto seq = storage::key_seq(e->value.substr(8));
+        auto o = known_.find(storage::key_seq(e->value.substr(0, 8)));
+        if (o == known_.end())
+          complain(fmt::format("damaged origin: of arrival {} seq {}\n", *number, seq));
+        else if (wanted(o->second) && !print(o->second, seq, t, e->key))
+          return true;
+      }
+    } catch (const storage::error& e) {
+      if (!e.damaged())
+        throw;
     }
-    return false;
+    if (next_arrival_ > *learned_)
+      return false;
+    if (n == 0) {
+      const auto to = view_.readable_after(view_.arrivals(), {}, next_arrival_, *learned_).value_or(*learned_ + 1);
+      if (options_.follow)
+        complain(fmt::format("unreadable: arrivals {} to {}\n", next_arrival_, to - 1));
+      next_arrival_ = to;
+    }
+    return true;
   }
 
-  bool wanted(const progress& o) const { return options_.gateway.empty() || options_.gateway == o.row.gateway(); }
+  bool wanted(const dump_progress& o) const {
+    return options_.gateway.empty() || options_.gateway == o.row().gateway();
+  }
 
-  void print(progress& o, std::uint64_t first, std::optional<std::string_view> value) {
-    const auto b = value ? storage::stored_batch::decode(*value) : std::nullopt;
-    o.next = first + (b ? b->record_count : 1);
-    o.reach = b ? o.next : o.after_damaged(first);
-    const auto wrong = b ? print_batch(o, first, *b) : "has no header";
-    if (!wrong.empty())
-      complain(fmt::format("damaged batch: {} seq {}: {}\n", o.who(), first, wrong));
+  // False: the transaction met damage and is of no use any more.
+  bool print(dump_progress& o, std::uint64_t first, storage::txn& t, std::string_view number) {
+    o.next = first + 1;
+    try {
+      const auto value = t.get(view_.batches(), number);
+      const auto b = value ? storage::stored_batch::decode(*value) : std::nullopt;
+      const auto wrong = b ? print_batch(o, first, *b) : "has no header";
+      if (!wrong.empty())
+        complain(fmt::format("damaged batch: {} seq {}: {}\n", o.who(), first, wrong));
+      return true;
+    } catch (const storage::error& e) {
+      if (!e.damaged())
+        throw;
+      complain(fmt::format("damaged batch: {} seq {}: {}\n", o.who(), first, e.what()));
+      return false;
+    }
   }
 
   // What is wrong with it; empty: nothing. Numbers beyond its own belong to the next batch, whatever it carries.
-  std::string print_batch(const progress& o, std::uint64_t first, const storage::stored_batch& b) {
+  std::string print_batch(dump_progress& o, std::uint64_t first, const storage::stored_batch& b) {
     v1::RecordPlace place;
-    place.set_gateway(o.row.gateway());
-    place.set_epoch(o.row.epoch());
-    place.set_record_class(o.row.record_class());
+    place.set_gateway(o.row().gateway());
+    place.set_epoch(o.row().epoch());
+    place.set_record_class(o.row().record_class());
     place.set_first_seq(first);
     if (!b.intact())
       return "does not match its checksum";
     if (b.gap_reason != 0) {
+      o.read(first, b.record_count);
       render::append_json_gap(text_, place, b.record_count, static_cast<int>(b.gap_reason));
       return {};
     }
     if (!batch_.ParseFromArray(b.payload.data(), static_cast<int>(b.payload.size())))
       return "is not a holdfast.v1.Batch";
     const auto has = static_cast<std::uint32_t>(batch_.records_size());
+    const auto count = std::min(has, b.record_count);
+    o.read(first, count);
     render::batch_lines lines(place, batch_);
-    for (int i = 0; i < static_cast<int>(std::min(has, b.record_count)); ++i)
+    for (int i = 0; i < static_cast<int>(count); ++i)
       if (options_.stream.empty() || is_chosen(batch_.records(i)))
         lines.append_json(text_, i);
     return has == b.record_count ? "" : fmt::format("announces {} records, has {}", b.record_count, has);
@@ -225,7 +233,7 @@ private:
     return stream < batch_.streams_size() && batch_.streams(stream) == options_.stream;
   }
 
-  void tell_hole(std::uint64_t id, const progress& o, bool hole) {
+  void tell_hole(std::uint64_t id, const dump_progress& o, bool hole) {
     switch (holes_.look(id, hole ? std::optional(o.next) : std::nullopt, std::chrono::steady_clock::now())) {
       case hole_watch::news::none: return;
       case hole_watch::news::waits:
@@ -234,6 +242,16 @@ private:
         return;
       case hole_watch::news::goes_on: errors_ += fmt::format("going on: {}: at seq {}\n", o.who(), o.next); return;
     }
+  }
+
+  void tell_lost(const dump_progress& o, std::uint64_t last) {
+    complain(fmt::format("unreadable: {}: seq {} to {}\n", o.who(), o.next, last));
+  }
+
+  void tell_unread() {
+    for (auto& [id, o] : known_)
+      if (const auto unread = o.unread(); !unread.empty() && wanted(o))
+        complain(fmt::format("unreadable: {}: {}\n", o.who(), unread));
   }
 
   void complain(const std::string& text) {
@@ -252,19 +270,17 @@ private:
 
   const dump_options& options_;
   const text_sink& out_;
-  storage::environment env_;
-  storage::table origins_ = 0;
-  storage::table batches_ = 0;
-  storage::table arrivals_ = 0;
-  storage::table index_ = 0;
-  std::map<std::uint64_t, progress> known_;
-  std::uint64_t learned_ = 0;  // last arrival whose origin is known
+  archive_view view_;
+  std::map<std::uint64_t, dump_progress> known_;
+  std::optional<std::uint64_t> learned_;  // last arrival whose origin is known
   std::uint64_t next_arrival_ = 1;
   hole_watch holes_;
+  std::chrono::steady_clock::time_point next_file_check_{};
   v1::Batch batch_;
   std::string text_;    // of this look, not yet written
   std::string errors_;  // of this look, not yet written
   bool damaged_ = false;
+  bool origins_lost_ = false;
   bool left_ = false;   // nobody reads any more
 };
 
@@ -272,6 +288,7 @@ private:
 
 int dump(const dump_options& options, const text_sink& out) {
   try {
+    const damage_exit guard(options.directory);
     return dumper(options, out).run();
   } catch (const std::exception& e) {
     std::cerr << e.what() << '\n';

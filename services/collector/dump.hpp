@@ -20,8 +20,10 @@ struct dump_options {
 using text_sink = std::function<bool(std::string_view)>;
 
 /// Prints what the collector has as JSON lines (common/render), beside a running collector if there is one; while `out`
-/// waits, the archive is not held. Damaged batches and holes that stay open are named on standard error.
-/// Returns 0; 1: a damaged batch was met; 2: the directory cannot be read.
+/// waits, the archive is not held. Damaged batches, what had arrived when it began and cannot be read, and holes that
+/// stay open are named on standard error. One at a time in a process (damage_exit).
+/// Returns 0; 1: some records cannot be read; 2: the directory cannot be read, or not which origins it has, or (follow)
+/// it is another by now.
 int dump(const dump_options& options, const text_sink& out);
 
 } // namespace holdfast::collector

@@ -107,6 +107,25 @@ std::map<std::string, std::vector<seq_range>> inbox::present(const std::string& 
   return out;
 }
 
+std::map<std::string, std::vector<seq_range>> inbox::elsewhere(const std::string& gateway, std::uint64_t epoch) const {
+  std::map<std::string, range_set> sum;
+  for (auto store = stores_.lower_bound({gateway, 0}); store != stores_.end() && store->first.first == gateway; ++store)
+    if (store->first.second != epoch)
+      for (auto& [record_class, has] : store->second)
+        for (auto& r : has.ranges())
+          sum[record_class].insert(r);
+  std::map<std::string, std::vector<seq_range>> out;
+  auto room = limits_.told / 4;
+  for (auto& [record_class, has] : sum) {
+    auto ranges = has.ranges();
+    ranges.resize(std::min(ranges.size(), room));
+    room -= ranges.size();
+    if (!ranges.empty())
+      out.emplace(record_class, std::move(ranges));
+  }
+  return out;
+}
+
 std::string inbox::limit_text(verdict v) const {
   switch (v) {
     case verdict::too_many_classes: return fmt::format("more than {} classes of one gateway", limits_.classes);

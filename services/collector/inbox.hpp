@@ -54,6 +54,8 @@ public:
   std::vector<seq_range> ranges(const origin& o) const;
   /// Of one gateway and epoch, by class: everything, or the first ranges of each up to limits.told.
   std::map<std::string, std::vector<seq_range>> present(const std::string& gateway, std::uint64_t epoch) const;
+  /// The same of the gateway's other epochs, together.
+  std::map<std::string, std::vector<seq_range>> elsewhere(const std::string& gateway, std::uint64_t epoch) const;
   std::size_t origins() const noexcept { return origins_; }
   std::size_t holes() const noexcept { return ranges_ - origins_; }
   /// For people: the limit that such a verdict met.

@@ -180,7 +180,7 @@ bool session::take_data(const v1::WireMessage& m, blob payload) {
   return true;
 }
 
-void session::send_welcome(const std::map<std::string, std::vector<seq_range>>& present) {
+void session::send_welcome(const ranges_by_class& present, const ranges_by_class& elsewhere) {
   v1::WireMessage m;
   auto& w = *m.mutable_welcome();
   w.set_protocol(net::wire_protocol);
@@ -188,6 +188,8 @@ void session::send_welcome(const std::map<std::string, std::vector<seq_range>>& 
   w.set_max_frame_bytes(ctx_->settings.max_frame.count);
   for (auto& [record_class, ranges] : present)
     fill(*w.add_present(), record_class, ranges);
+  for (auto& [record_class, ranges] : elsewhere)
+    fill(*w.add_elsewhere(), record_class, ranges);
   ctx_->rt.io().post([self = shared_from_this(), m = std::move(m)] { self->send(m); });
 }
 

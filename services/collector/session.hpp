@@ -36,7 +36,8 @@ public:
   /// From the io loop only.
   void close(const std::string& why);
 
-  void send_welcome(const std::map<std::string, std::vector<seq_range>>& present);
+  using ranges_by_class = std::map<std::string, std::vector<seq_range>>;
+  void send_welcome(const ranges_by_class& present, const ranges_by_class& elsewhere);
   /// `cost`: of batches that no longer wait for the archive.
   void send_ack(const std::map<std::string, std::vector<seq_range>>& stored, std::size_t cost);
   /// This batch is not stored, and why; the session goes on.

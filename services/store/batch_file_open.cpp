@@ -80,6 +80,7 @@ void batch_file::open_or_set_aside(const setting& s) {
 void batch_file::open(const setting& s) {
   env_ = std::make_unique<storage::environment>(s.store.directory, map_bytes(s.store.quota),
                                                 storage::environment::mode::read_write);
+  env_->on_assertion([this](const std::string& text) { starts_.condemn("LMDB ends the process: " + text); });
   const auto names = env_->table_names();
   const bool ours = std::find(names.begin(), names.end(), "meta") != names.end();
   if (!names.empty() && !ours)
@@ -117,8 +118,11 @@ void batch_file::open_classes(const std::vector<config::record_class>& classes) 
     auto row = t.get(classes_, name);
     heads_[name] = row ? parse<v1::ClassRow>(*row, "class row").last_seq() : 0;
     storage::cursor newest(t, table);
-    newest.last();  // damage at either end shows now
+    const auto last = newest.last();  // damage at either end shows now
     newest.first();
+    if (last && storage::key_seq(last->key) > heads_[name])
+      throw storage::error(MDB_CORRUPTED, fmt::format("failed to open class {}: it has seq {} and its head is {}", name,
+                                                      storage::key_seq(last->key), heads_[name]));
   }
 }
 

@@ -27,7 +27,7 @@ void delivery_lane::stored(seq_range r, bool live) {
 }
 
 // What is leased now is left out: its acknowledgement is on the way and says the same.
-bool delivery_lane::reconcile(const std::vector<seq_range>& present) {
+bool delivery_lane::reconcile(const std::vector<seq_range>& present, const std::vector<seq_range>& elsewhere) {
   range_set there;
   bool ours = true;
   for (auto& r : present) {
@@ -35,16 +35,21 @@ bool delivery_lane::reconcile(const std::vector<seq_range>& present) {
     there.insert(r);
   }
   move_all(claimed_, backlog_);
-  for (auto& r : there.ranges()) {
-    for (auto* from : {&live_, &backlog_, &parked_}) {
-      for (auto& known : from->inside(r)) {
-        from->erase(known);
-        claimed_.insert(known);
-      }
-    }
-  }
+  for (auto& r : there.ranges())
+    claim(r);
+  for (auto& r : elsewhere)
+    claim(r);
   settle_lost(there);
   return ours;
+}
+
+void delivery_lane::claim(seq_range r) {
+  for (auto* from : {&live_, &backlog_, &parked_}) {
+    for (auto& known : from->inside(r)) {
+      from->erase(known);
+      claimed_.insert(known);
+    }
+  }
 }
 
 void delivery_lane::settle_lost(const range_set& there) {
@@ -99,15 +104,17 @@ void delivery_lane::no_links() {
   lost_.clear();
 }
 
-std::vector<delivery_lane::lease> delivery_lane::delivered(seq_range r) {
+delivery_lane::leases delivery_lane::acknowledged(seq_range r) {
+  leases complete;
+  for (auto it = leases_.lower_bound(r.first); it != leases_.end() && it->second.last <= r.last;)
+    complete.insert(leases_.extract(it++));
+  claim(r);
+  return complete;
+}
+
+void delivery_lane::confirmed(seq_range r) {
   for (auto* set : {&live_, &backlog_, &claimed_, &lost_, &parked_})
     set->erase(r);
-  std::vector<lease> complete;
-  for (auto it = leases_.lower_bound(r.first); it != leases_.end() && it->second.last <= r.last;) {
-    complete.push_back(std::move(it->second));
-    it = leases_.erase(it);
-  }
-  return complete;
 }
 
 std::optional<delivery_lane::lease> delivery_lane::rejected(std::uint64_t first, bool aside) {
@@ -116,8 +123,16 @@ std::optional<delivery_lane::lease> delivery_lane::rejected(std::uint64_t first,
     return std::nullopt;
   auto l = std::move(it->second);
   leases_.erase(it);
-  (l.how == kind::gap ? lost_ : aside ? parked_ : backlog_).insert({first, l.last});
+  if (l.how != kind::gap)
+    (aside ? parked_ : backlog_).insert({first, l.last});
+  else if (!aside)  // otherwise the next session finds it missing again
+    lost_.insert({first, l.last});
   return l;
+}
+
+bool delivery_lane::checks(std::uint64_t first) const {
+  const auto it = leases_.find(first);
+  return it != leases_.end() && it->second.how == kind::check;
 }
 
 void delivery_lane::unpark() { move_all(parked_, backlog_); }

@@ -13,7 +13,8 @@ namespace holdfast::store {
 
 /// Where each number of one class stands with one destination, as long as that destination has not confirmed it. Pure.
 ///
-/// What a destination says it has is compared with what it has confirmed, whenever one of its sessions begins:
+/// Only what a lease covers is confirmed by an acknowledgement. What else a destination says it has is compared with what
+/// it has confirmed, whenever one of its sessions begins:
 ///   - it has more than it has confirmed: the confirmation may have been lost, or this store was restored from an older
 ///     copy and gives numbers again. Such numbers are `claimed`: their batches are compared before anything counts.
 ///   - it has numbers that were never given: this store is the older copy. reconcile() says so.
@@ -36,8 +37,9 @@ public:
   void opened(std::uint64_t head);
   void add_backlog(seq_range r);
   void stored(seq_range r, bool live);
-  /// False: the destination has numbers that were never given.
-  bool reconcile(const std::vector<seq_range>& present);
+  /// `present`: under this epoch; `elsewhere`: under others, where the same batch has the same number. False: the
+  /// destination has numbers that were never given.
+  bool reconcile(const std::vector<seq_range>& present, const std::vector<seq_range>& elsewhere = {});
 
   /// What is to go next in this manner.
   std::optional<seq_range> front(kind how) const;
@@ -46,11 +48,16 @@ public:
   void link_down(const std::string& link);
   /// No link is left: nothing is live any more, and no claim can be compared.
   void no_links();
-  /// The destination has r. Returns the leases that are complete.
-  std::vector<lease> delivered(seq_range r);
+  /// The destination acknowledges r. Returns the leases that are complete, by first seq: those wholly within. What else of
+  /// r is not confirmed is a claim now.
+  leases acknowledged(seq_range r);
+  /// The destination has r, and that is certain.
+  void confirmed(seq_range r);
   /// The destination did not take the batch that begins at `first`, or does not have it; `aside`: it is not offered again
   /// before unpark(). Returns its lease.
   std::optional<lease> rejected(std::uint64_t first, bool aside);
+  /// The lease that begins there is a comparison.
+  bool checks(std::uint64_t first) const;
   void unpark();
 
   std::uint64_t live_records() const noexcept { return live_.count(); }
@@ -64,6 +71,7 @@ public:
 
 private:
   range_set& where(kind how);
+  void claim(seq_range r);
   void settle_lost(const range_set& present);
 
   std::uint64_t head_ = 0;

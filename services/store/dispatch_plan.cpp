@@ -42,12 +42,14 @@ void dispatch_plan::stored(const std::string& record_class, seq_range r) {
 
 // -- sessions -----------------------------------------------------------------------------------------------------------
 
-void dispatch_plan::reconcile(const std::map<std::string, std::vector<seq_range>>& present) {
-  for (auto& l : lanes_) {
-    const auto it = present.find(l.what.name);
-    if (!l.reconcile(it == present.end() ? std::vector<seq_range>{} : it->second))
+void dispatch_plan::reconcile(const ranges_by_class& present, const ranges_by_class& elsewhere) {
+  const auto of = [](const ranges_by_class& all, const std::string& name) {
+    const auto it = all.find(name);
+    return it == all.end() ? std::vector<seq_range>{} : it->second;
+  };
+  for (auto& l : lanes_)
+    if (!l.reconcile(of(present, l.what.name), of(elsewhere, l.what.name)))
       foreign_ = true;
-  }
   checked_ = false;
   note_checks();
 }
@@ -133,16 +135,32 @@ void dispatch_plan::completed(const delivery_lane::lease& l, clock::time_point n
   link->second.pace.acknowledged(l.mark, now);
 }
 
-void dispatch_plan::delivered(const std::string& record_class, seq_range r, clock::time_point now) {
-  if (auto* l = find(record_class))
-    for (auto& complete : l->delivered(r))
+std::vector<seq_range> dispatch_plan::acknowledged(const std::string& record_class, seq_range r, clock::time_point now) {
+  std::vector<seq_range> out;
+  if (auto* l = find(record_class)) {
+    for (auto& [first, complete] : l->acknowledged(r)) {
       completed(complete, now);
+      out.push_back({first, complete.last});
+    }
+    checked_ = l->checked() && checked_;
+  }
+  note_checks();
+  return out;
+}
+
+void dispatch_plan::confirmed(const std::string& record_class, seq_range r) {
+  if (auto* l = find(record_class))
+    l->confirmed(r);
   note_checks();
 }
 
 void dispatch_plan::rejected(const std::string& record_class, std::uint64_t first, rejection why, clock::time_point now) {
   auto* l = find(record_class);
-  const auto lease = l != nullptr ? l->rejected(first, why == rejection::oversize) : std::nullopt;
+  if (l == nullptr)
+    return;
+  // Whoever misses what was not a comparison will miss it the next time, too.
+  const bool aside = why == rejection::aside || (why == rejection::missing && !l->checks(first));
+  const auto lease = l->rejected(first, aside);
   if (!lease)
     return;
   completed(*lease, now);

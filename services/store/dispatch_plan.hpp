@@ -34,7 +34,8 @@ public:
   void stored(const std::string& record_class, seq_range r);
 
   /// A session says what the destination has; classes it does not name: nothing. After link_ready().
-  void reconcile(const std::map<std::string, std::vector<seq_range>>& present);
+  using ranges_by_class = std::map<std::string, std::vector<seq_range>>;
+  void reconcile(const ranges_by_class& present, const ranges_by_class& elsewhere = {});
   /// The destination has numbers that this store cannot have given it: only what it claims is compared until the store has
   /// a new epoch (renewed()) or no session stands any more.
   bool foreign() const noexcept { return foreign_; }
@@ -60,10 +61,17 @@ public:
   /// The order was carried out with this batch.
   void leased(const order& o, seq_range batch, std::uint64_t bytes, clock::time_point now);
 
-  /// The destination has r, whoever brought it.
-  void delivered(const std::string& record_class, seq_range r, clock::time_point now);
+  /// The destination acknowledges r, whoever brought it. Returns what is confirmed by that: whole leases. The rest of it
+  /// becomes a claim.
+  std::vector<seq_range> acknowledged(const std::string& record_class, seq_range r, clock::time_point now);
+  /// The destination has r, and there is nothing to compare it with.
+  void confirmed(const std::string& record_class, seq_range r);
 
-  enum class rejection { conflict, missing, oversize };
+  enum class rejection {
+    conflict,  ///< something else is there under these numbers
+    missing,   ///< the answer to a comparison: it is not there
+    aside,     ///< not taken; not offered again before the next session
+  };
   void rejected(const std::string& record_class, std::uint64_t first, rejection why, clock::time_point now);
 
   std::uint64_t backlog_records() const;

@@ -113,36 +113,44 @@ void dispatcher_state::on_hello(const std::string& peer, const v1::LinkHello& h)
   ctx->rt.set_state("link:" + h.link(), "attached", "no session yet");
 }
 
+namespace {
+
+template <class Ranges> dispatch_plan::ranges_by_class ranges_of(const Ranges& from) {
+  dispatch_plan::ranges_by_class out;
+  for (auto& c : from)
+    for (auto& r : c.ranges())
+      if (r.first() > 0 && r.last() >= r.first())
+        out[c.record_class()].push_back({r.first(), r.last()});
+  return out;
+}
+
+} // namespace
+
 void dispatcher_state::on_ready(const std::string& peer, const v1::LinkReady& r) {
   const auto* link = current(peer, r.link(), r.session(), r.epoch());
   if (link == nullptr)
     return;
-  std::map<std::string, std::vector<seq_range>> present;
-  for (auto& c : r.present())
-    for (auto& range : c.ranges())
-      if (range.first() > 0 && range.last() >= range.first())
-        present[c.record_class()].push_back({range.first(), range.last()});
   auto& plan = plans.at(link->destination);
   plan.link_ready(r.link(), r.window_bytes());
-  plan.reconcile(present);
+  plan.reconcile(ranges_of(r.present()), ranges_of(r.elsewhere()));
   ctx->rt.set_state("link:" + r.link(), "active", fmt::format("window {} bytes", r.window_bytes()));
   pump();
 }
 
-void dispatcher_state::take_confirmed(const std::string& destination, const std::string& record_class, seq_range r) {
-  if (!ctx->file->has_class(record_class) || r.first == 0 || r.last < r.first)
-    return;
-  plans.at(destination).delivered(record_class, r, dispatch_plan::clock::now());
-  ctx->writer.send(confirmed{destination, record_class, {r}});
-}
 
 void dispatcher_state::on_delivered(const std::string& peer, const v1::Delivered& d) {
   const auto* link = current(peer, d.link(), d.session(), d.epoch());
   if (link == nullptr)
     return;
-  for (auto& c : d.delivered())
-    for (auto& r : c.ranges())
-      take_confirmed(link->destination, c.record_class(), {r.first(), r.last()});
+  auto& plan = plans.at(link->destination);
+  for (auto& [record_class, ranges] : ranges_of(d.delivered())) {
+    confirmed out{link->destination, record_class, {}};
+    for (auto& r : ranges)
+      for (auto& whole : plan.acknowledged(record_class, r, dispatch_plan::clock::now()))
+        out.ranges.push_back(whole);
+    if (!out.ranges.empty())
+      ctx->writer.send(std::move(out));
+  }
   pump();
 }
 
@@ -152,12 +160,12 @@ void dispatcher_state::on_rejected(const std::string& peer, const v1::Rejected& 
     return;
   using why = dispatch_plan::rejection;
   const auto reason = r.reason() == v1::Rejected::REASON_CONFLICT ? why::conflict
-                      : r.reason() == v1::Rejected::REASON_MISSING ? why::missing : why::oversize;
+                      : r.reason() == v1::Rejected::REASON_MISSING ? why::missing : why::aside;
   if (reason != why::missing)
-    log::error("batch rejected destination={} class={} first_seq={} records={} cause=\"{}\"", link->destination,
+    log::debug("batch rejected destination={} class={} first_seq={} records={} cause=\"{}\"", link->destination,
                r.record_class(), r.first_seq(), r.record_count(), r.detail());
   plans.at(link->destination).rejected(r.record_class(), r.first_seq(), reason, dispatch_plan::clock::now());
-  if (reason == why::oversize)
+  if (plans.at(link->destination).parked_records() > 0)
     ctx->rt.alarm("rejected:" + link->destination, true, r.detail());
   pump();
 }

@@ -52,6 +52,11 @@ void dispatcher_state::renew_when_settled() {
     if (plan.foreign())
       whose = name;
   }
+  const auto now = dispatch_plan::clock::now();
+  ctx->rt.alarm("foreign_numbers", true, fmt::format("destination {} has numbers that this store did not give it", whose));
+  if (!renewals.due(now))
+    return;  // looked at again with each beat
+  renewals.tried(now);
   renewing = true;
   ctx->writer.send(renew{fmt::format("destination {} has numbers that this store did not give it", whose)});
 }
@@ -69,7 +74,7 @@ bool dispatcher_state::carry_out(dispatch_plan& plan, const std::string& destina
   const auto absent = !found ? o.todo.last : std::min(o.todo.last, found->seqs.first - 1);
   if (!found || found->seqs.first > from) {
     if (o.how == kind::check)  // nothing to compare with: its word is all there is
-      return take_confirmed(destination, o.record_class, {from, absent}), true;
+      return believe(plan, destination, o.record_class, {from, absent}), true;
     return send_gap(plan, o, absent, v1::GAP_REASON_NOT_HELD), true;
   }
   if (found->gap_reason != 0) {
@@ -78,11 +83,17 @@ bool dispatcher_state::carry_out(dispatch_plan& plan, const std::string& destina
     damaged->add();
     log::error("damaged batch class={} first_seq={} last_seq={}", o.record_class, from, last);
     if (o.how == kind::check)
-      return take_confirmed(destination, o.record_class, {from, last}), true;
+      return believe(plan, destination, o.record_class, {from, last}), true;
     return send_gap(plan, o, last, found->gap_reason), true;
   }
   lease(plan, o, *found);
   return true;
+}
+
+void dispatcher_state::believe(dispatch_plan& plan, const std::string& destination, const std::string& record_class,
+                               seq_range r) {
+  plan.confirmed(record_class, r);
+  ctx->writer.send(confirmed{destination, record_class, {r}});
 }
 
 std::optional<batch> dispatcher_state::read(const dispatch_plan::order& o, int& reads) {
@@ -132,6 +143,9 @@ void dispatcher_state::send(const std::string& peer, const v1::RouteMessage& m, 
 
 void dispatcher_state::figures() {
   beat->beat();
+  pump();
+  if (!renewing && std::none_of(plans.begin(), plans.end(), [](auto& entry) { return entry.second.foreign(); }))
+    ctx->rt.alarm("foreign_numbers", false, {});
   if (std::exchange(resident, 0) > map_release)
     ctx->file->env().release_resident();
   auto& m = ctx->rt.metrics();

@@ -4,6 +4,7 @@
 // dispatcher_flow.cpp which batch goes where.
 
 #include "services/store/dispatch_plan.hpp"
+#include "services/store/retry_pace.hpp"
 #include "services/store/live_cache.hpp"
 #include "services/store/store.hpp"
 
@@ -29,6 +30,7 @@ struct dispatcher_state {
   bool informed = false;      // WRITER has told what is undelivered
   bool pump_scheduled = false;
   bool renewing = false;      // WRITER begins a new epoch
+  retry_pace renewals;        // a destination that has something else each time must not make a new one each time
   std::uint64_t resident = 0; // bytes read through the map since it was last released
   metrics::value* dispatched = nullptr;
   metrics::value* reread = nullptr;
@@ -50,12 +52,12 @@ struct dispatcher_state {
   attached_link* find(const std::string& link, std::uint64_t session);
   /// The link, if it speaks of this epoch; otherwise it has been told.
   attached_link* current(const std::string& peer, const std::string& link, std::uint64_t session, std::uint64_t epoch);
-  void take_confirmed(const std::string& destination, const std::string& record_class, seq_range r);
   void refuse(const std::string& peer, std::uint64_t session, v1::LinkRefusal::Reason why, const std::string& detail);
 
   // To links.
   void pump();
   bool carry_out(dispatch_plan& plan, const std::string& destination, const dispatch_plan::order& o, int& reads);
+  void believe(dispatch_plan& plan, const std::string& destination, const std::string& record_class, seq_range r);
   std::optional<batch> read(const dispatch_plan::order& o, int& reads);
   void lease(dispatch_plan& plan, const dispatch_plan::order& o, const batch& b);
   void send_gap(dispatch_plan& plan, const dispatch_plan::order& o, std::uint64_t last, std::uint32_t reason);

@@ -69,16 +69,15 @@ void session_state::on_store(const from_store& m) {
 void session_state::on_welcome(const v1::LinkWelcome& w) {
   const bool same = gateway == w.gateway() && epoch == w.epoch();
   hello.over();
-  if (line && !same) {  // at once: what the old session still says is about another epoch
-    line->close("the store has another epoch");
-    on_ended({attempt, "the store has another epoch"});
-  }
   gateway = w.gateway();
   epoch = w.epoch();
-  if (established && same)
-    return ready();  // the store came back; our session outlived it
-  if (!line)
-    connect();
+  if (line && !established && same)
+    return;  // on its way
+  // A store that came back has leased nothing to us. What the destination still acknowledges was sent for the old one, and
+  // the new one may give the same numbers to other records: so that is not heard, and the next welcome tells what is there.
+  if (line)
+    forget_line("the store began anew");
+  connect();
 }
 
 void session_state::on_refusal(const v1::LinkRefusal& r) {
@@ -88,22 +87,15 @@ void session_state::on_refusal(const v1::LinkRefusal& r) {
     say_hello();
 }
 
-void session_state::ready() {
+void session_state::ready(const v1::WireWelcome& w) {
   v1::LinkMessage m;
   auto& r = *m.mutable_ready();
   r.set_link(link().name);
   r.set_session(id);
   r.set_epoch(epoch);
   r.set_window_bytes(link().window.count);
-  for (auto& [record_class, ranges] : present) {
-    auto& c = *r.add_present();
-    c.set_record_class(record_class);
-    for (auto& range : ranges.ranges()) {
-      auto& out = *c.add_ranges();
-      out.set_first(range.first);
-      out.set_last(range.last);
-    }
-  }
+  *r.mutable_present() = w.present();
+  *r.mutable_elsewhere() = w.elsewhere();
   to_store(m);
 }
 

@@ -83,13 +83,8 @@ void session_state::on_peer_welcome(const v1::WireWelcome& w) {
   retry->established(clock::now());
   sessions->add();
   up->set(1);
-  present.clear();
-  for (auto& c : w.present())
-    for (auto& r : c.ranges())
-      if (r.first() <= r.last())
-        present[c.record_class()].insert({r.first(), r.last()});
   state("connected", fmt::format("{} ({})", peer, w.collector()));
-  ready();
+  ready(w);
 }
 
 void session_state::on_ack(const v1::WireAck& a) {
@@ -105,7 +100,6 @@ void session_state::on_ack(const v1::WireAck& a) {
       if (r.first() > r.last())
         continue;
       records += r.last() - r.first() + 1;
-      present[c.record_class()].insert({r.first(), r.last()});
     }
   }
   acked_records->add(static_cast<double>(records));
@@ -130,6 +124,14 @@ void session_state::on_rejected(v1::Rejected r) {
 void session_state::drop(const std::string& why) {
   if (line)
     line->close(why);  // on_ended follows
+}
+
+// At once, and nothing it still says counts.
+void session_state::forget_line(const std::string& why) {
+  line->close(why);
+  line = nullptr;
+  established = false;
+  up->set(0);
 }
 
 void session_state::on_ended(const ended& e) {

@@ -9,12 +9,10 @@
 #include "services/uplink/uplink.hpp"
 
 #include "common/core/greeting.hpp"
-#include "common/core/range_set.hpp"
 #include "common/core/time.hpp"
 #include "holdfast/v1/dispatch.pb.h"
 #include "holdfast/v1/wire.pb.h"
 
-#include <map>
 #include <random>
 
 namespace boost::asio::ssl {
@@ -46,7 +44,6 @@ struct session_state {
   heartbeat::clock::time_point opened_at{};
   bool established = false;            // the destination has welcomed us
   std::uint64_t max_frame = 0;
-  std::map<std::string, range_set> present;  // what the destination has, by class: from its welcome and its acknowledgements
   std::uint64_t outstanding = 0;       // records sent in this session and not acknowledged
   heartbeat::clock::time_point progress{};        // when an acknowledgement came, or the first record went after none were out
 
@@ -76,7 +73,7 @@ struct session_state {
   void on_welcome(const v1::LinkWelcome& w);
   void on_dispatch(const v1::Dispatch& d, const blob& payload);
   void on_refusal(const v1::LinkRefusal& r);
-  void ready();
+  void ready(const v1::WireWelcome& w);
   void ask_store();
   void connect();
   void on_opened(const opened& o);
@@ -87,6 +84,7 @@ struct session_state {
   void acknowledged(std::uint64_t records);
   void on_ended(const ended& e);
   void drop(const std::string& why);
+  void forget_line(const std::string& why);
   void on_tick();
 };
 

@@ -201,3 +201,17 @@ def test_follow_waits_at_a_hole(centre):
             process.terminate()
         assert [json.loads(line)["seq"] for line in process.stdout.read().splitlines()] == [1, 2, 3, 5, 6, 7]
         assert process.wait(5) == 0
+
+
+def test_follow_ends_with_its_archive(centre):
+    """Whoever follows an archive that was moved away is told, instead of waiting for what goes elsewhere."""
+    with Peer(centre) as peer:
+        peer.store(1, 2)
+    process = dump(centre, "--follow", stderr=subprocess.PIPE)
+    try:
+        assert json.loads(read_line(process.stdout, 20))["seq"] == 1
+        os.rename(centre.collector_directory, f"{centre.collector_directory}.away")
+        assert read_line(process.stderr, 20).endswith("its data.mdb was replaced or removed\n")
+        assert process.wait(5) == 2
+    finally:
+        process.kill()

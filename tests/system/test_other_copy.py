@@ -1,10 +1,12 @@
 """Stores and archives that are not the ones they were: restored from an older copy, copied to a second gateway, wiped. And
 a centre that takes no batch of this size. Nothing that was acknowledged may be lost for it."""
 import shutil
+import signal
+import subprocess
 
 import pytest
 from devices import LineDevice, check_lines
-from harness import Gateway, free_port, line_source, wait_for
+from harness import BIN, Gateway, free_port, line_source, wait_for
 
 STREAMS = ("first", "second", "third")
 LINK = {"reconnect": {"first": "200ms", "cap": "500ms"}}
@@ -77,6 +79,42 @@ def test_restored_store(directory, report, meanwhile):
     assert set(archive.gaps) <= {"confirmed_before"}
     report(f"restored from an older copy, {meanwhile}", lines=sum(site.lines.values()), records=archive.records,
            told_as_confirmed_before=archive.gaps.get("confirmed_before", 0))
+
+
+def test_restored_store_below_its_uplink(directory, report):
+    """Only the store is replaced, its uplink goes on, and what the centre acknowledges late was sent for the old one."""
+    site, copy = Site(directory), directory / "copy"
+    gateway = site.gateway
+    with gateway:
+        gateway.wait_running()
+        site.feed("first", 3000)
+        gateway.wait_delivered(3000)
+        gateway.stop_gateway()
+        shutil.copytree(gateway.store_directory, copy)
+        gateway.start_gateway()
+        gateway.wait_running()
+        gateway.init.abandon()  # nobody restarts what ends from here on
+        gateway.kill("watchdog")
+        gateway.kill("collector", signal.SIGSTOP)
+        with LineDevice(site.ports["second"], total=2000) as device:
+            device.wait()
+        wait_for(lambda: gateway.metric("store", "holdfast_store_in_flight_bytes"), 10, "nothing is on its way")
+        pid = gateway.kill("store")
+        wait_for(lambda: gateway.pid("store") != pid, 10, "the store ends")
+        replace(gateway.store_directory, copy)
+        store = subprocess.Popen([BIN / "holdfast-store", "--config", gateway.config_path], stdin=subprocess.DEVNULL,
+                                 stderr=open(directory / "store.log", "wb"))
+        site.feed("third", 2500)
+        gateway.kill("collector", signal.SIGCONT)
+        wait_for(lambda: "third" in gateway.dump().streams and gateway.dump().streams["third"].count == 2500, 30,
+                 "not all of the new lines arrive", interval=0.2)
+        epochs = gateway.metric("store", "holdfast_store_epochs_total")
+        store.terminate()
+        store.wait(10)
+    archive = gateway.dump()
+    assert not check_streams(archive, site.lines)
+    late = archive.streams["second"].count if "second" in archive.streams else 0
+    report("restored below a living uplink", lines=sum(site.lines.values()), of_the_lost_store=late, new_epochs=epochs)
 
 
 def test_copied_store(directory, report):

@@ -1,53 +1,20 @@
-// Files that are not what LMDB wrote, disks without room, and starts that die.
+// Files that are not what LMDB wrote, and disks without room.
 
-#include "common/storage/data_file.hpp"
 #include "common/storage/reserve.hpp"
 #include "common/storage/start_marker.hpp"
+#include "foreign_lock.hpp"
 #include "small_disk.hpp"
-#include "storage_support.hpp"
-
-#include "common/storage/lmdb.hpp"
+#include "storage_sample.hpp"
 
 #include <catch2/catch.hpp>
 
-#include <cerrno>
 #include <cstring>
 
 using namespace holdfast::storage;
+using test::sample;
 namespace fs = std::filesystem;
 
 namespace {
-
-/// A sound file of some hundred pages: short values in leaves, long ones beside them.
-struct sample {
-  test::temporary_directory dir;
-  std::string data = dir.path("data.mdb");
-  std::string bytes;
-
-  sample() {
-    environment env(dir.path(), 4 << 20, environment::mode::read_write);
-    env.open_table("meta");
-    const auto rows = *env.open_table("rows");
-    for (std::uint64_t i = 1; i <= 200; ++i) {
-      txn t(env, txn::kind::write);
-      const std::size_t size = i % 20 == 0 ? 9000 : 500;
-      std::memset(t.append(rows, seq_key(i), size), 'x', size);
-      t.commit();
-    }
-    bytes = test::read_file(data);
-  }
-  void put(const std::string& what) const { test::write_file(data, what); }
-  std::string damage() const { return damage_of(dir.path()); }
-  bool opens() const {
-    try {
-      environment env(dir.path(), 4 << 20, environment::mode::read_write);
-      return true;
-    } catch (const error& e) {
-      CHECK(e.damaged());
-      return false;
-    }
-  }
-};
 
 std::string changed(std::string bytes, std::size_t at, char to) {
   bytes[at] = to;
@@ -101,6 +68,35 @@ TEST_CASE("a page at the end that was never written is added as a hole", "[stora
   CHECK(fs::file_size(s.data) >= s.bytes.size());
 }
 
+TEST_CASE("a lock file that another version of LMDB holds is no damage of the data file", "[storage]") {
+  sample s;
+  test::temporary_directory fresh;
+  const auto cause = [](const std::string& directory, environment::mode m) {
+    try {
+      environment env(directory, 4 << 20, m);
+      return std::string("none");
+    } catch (const error& e) {
+      CHECK_FALSE(e.unusable());
+      CHECK_FALSE(e.full());
+      return std::string(e.what());
+    }
+  };
+  for (const auto& header : {test::another_format, test::another_magic}) {
+    const test::foreign_lock other(s.dir.path(), header);
+    const test::foreign_lock first(fresh.path(), header);
+    const auto lock = test::read_file(s.dir.path("lock.mdb"));
+    for (auto m : {environment::mode::read_write, environment::mode::read_only})
+      CHECK(cause(s.dir.path(), m)
+            == "failed to open " + s.dir.path("lock.mdb") + ": a process with another version of LMDB holds it");
+    CHECK(examine(s.dir.path()).empty());
+    CHECK(test::read_file(s.data) == s.bytes);
+    CHECK(test::read_file(s.dir.path("lock.mdb")) == lock);
+    CHECK(cause(fresh.path(), environment::mode::read_write).find("lock.mdb") != std::string::npos);
+    CHECK(fs::exists(fresh.path("lock.mdb")));
+  }
+  CHECK(s.opens());
+}
+
 TEST_CASE("what is set aside is kept whole and leaves its place free", "[storage]") {
   sample s;
   const auto to = set_aside(s.dir.path(), "for the test");
@@ -134,43 +130,6 @@ TEST_CASE("a long value whose pages are damaged stays where it is", "[storage]")
   CHECK(t.erase_seqs(rows, 1, 200) == 199);
   CHECK(t.entries(rows) == 1);
   CHECK_NOTHROW(t.commit());
-}
-
-TEST_CASE("an examination finds damage inside, touches nothing and survives", "[storage]") {
-  sample s;
-  CHECK(examine(s.dir.path()).empty());
-  CHECK(test::read_file(s.data) == s.bytes);
-  CHECK(examine(s.dir.path("nowhere")).empty());
-  std::string bad = s.bytes;
-  for (std::size_t page = 2; page < bad.size() / 4096; ++page)
-    std::memset(bad.data() + page * 4096, '\xa5', 20);
-  s.put(bad);
-  CHECK_FALSE(examine(s.dir.path()).empty());
-  CHECK(test::read_file(s.data) == bad);
-}
-
-TEST_CASE("starts are counted until one settles; what was found is told once", "[storage]") {
-  test::temporary_directory dir;
-  for (unsigned before = 0; before < 4; ++before)
-    CHECK(start_marker(dir.path()).failed() == before);
-  start_marker good(dir.path());
-  good.settled();
-  {
-    start_marker m(dir.path());
-    CHECK(m.failed() == 0);
-    m.condemn("page 7");
-    m.settled();  // an orderly end does not take that back
-  }
-  {
-    start_marker m(dir.path());
-    CHECK(m.condemned() == "page 7");
-    m.settled();
-  }
-  start_marker m(dir.path());
-  CHECK(m.condemned() == "page 7");
-  m.file_replaced();
-  CHECK(m.condemned().empty());
-  CHECK(start_marker(dir.path()).failed() == 1);
 }
 
 TEST_CASE("the reserve is taken, given up, and known again", "[storage]") {

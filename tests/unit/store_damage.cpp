@@ -1,3 +1,4 @@
+#include "foreign_lock.hpp"
 #include "holdfast/v1/record.pb.h"
 #include "services/store/inspect.hpp"
 #include "small_disk.hpp"
@@ -155,6 +156,31 @@ TEST_CASE("damage that is met in use sets the file aside at the next start, othe
   CHECK_FALSE(f->set_aside().empty());
   f.reset();
   CHECK(b.open()->set_aside().empty());
+}
+
+TEST_CASE("a good file that is put back after damage was met is used", "[store]") {
+  bench b;
+  const auto epoch = b.open()->epoch();
+  const auto good = test::read_file(b.data());
+  b.open()->condemn(storage::error(-30796, "page 7 has the wrong type"));  // MDB_CORRUPTED
+  test::write_file(b.data(), good);
+  const auto f = b.open();
+  CHECK(f->epoch() == epoch);
+  CHECK(f->set_aside().empty());
+}
+
+TEST_CASE("a store whose lock file another version of LMDB holds waits for its end", "[store]") {
+  bench b;
+  const auto epoch = b.open()->epoch();
+  const auto bytes = test::read_file(b.data());
+  {
+    const test::foreign_lock other(b.settings.directory, test::another_format);
+    CHECK_THROWS_WITH(b.open(), Catch::Contains("lock.mdb: a process with another version of LMDB holds it"));
+  }
+  CHECK(test::read_file(b.data()) == bytes);
+  const auto f = b.open();
+  CHECK(f->epoch() == epoch);
+  CHECK(f->set_aside().empty());
 }
 
 TEST_CASE("starts that died have the file examined: sound it stays, damaged it is set aside", "[store]") {

@@ -42,7 +42,7 @@ TEST_CASE("what a destination has beyond its confirmations is compared, not beli
   CHECK(l.backlog_records() == 40);
   CHECK(l.oldest() == 61);
   l.leased({61, 70}, {.link = "a", .how = kind::check});
-  CHECK(l.delivered({61, 70}).size() == 1);
+  CHECK(l.acknowledged({61, 70}).size() == 1);
   l.leased({71, 75}, {.link = "a", .how = kind::check});
   CHECK(l.rejected(71, false));
   CHECK(l.checked());
@@ -64,7 +64,7 @@ TEST_CASE("what a destination confirmed and lacks becomes a gap", "[store]") {
   CHECK(l.reconcile({{11, 20}}));
   CHECK(l.front(kind::gap) == seq_range{1, 10});
   l.leased({1, 10}, {.link = "a", .how = kind::gap});
-  l.delivered({1, 10});
+  l.acknowledged({1, 10});
   CHECK(l.front(kind::gap) == seq_range{21, 60});  // 61 to 70 are on their way
   CHECK(l.oldest() == 61);
 }
@@ -79,6 +79,35 @@ TEST_CASE("an old session's claims and losses do not outlive it", "[store]") {
   CHECK(l.front(kind::gap) == seq_range{1, 60});
   l.reconcile({{1, 60}});
   CHECK_FALSE(l.front(kind::gap));
+}
+
+TEST_CASE("an acknowledgement confirms whole leases; what else it says is a claim", "[store]") {
+  auto l = at_100();
+  l.leased({61, 70}, {.link = "a", .how = kind::backlog});
+  l.leased({71, 80}, {.link = "a", .how = kind::backlog});
+  const auto complete = l.acknowledged({61, 75});
+  CHECK((complete.size() == 1 && complete.begin()->first == 61));
+  CHECK(l.checked());  // of 71 to 80 nothing is confirmed
+  CHECK(l.acknowledged({85, 90}).empty());
+  CHECK(l.front(kind::check) == seq_range{85, 90});
+  CHECK(l.oldest() == 71);
+}
+
+TEST_CASE("what is there under other epochs is compared too, and is never foreign", "[store]") {
+  auto l = at_100();
+  CHECK(l.reconcile({{1, 60}}, {{50, 200}}));
+  CHECK(l.front(kind::check) == seq_range{61, 100});
+  CHECK_FALSE(l.front(kind::gap));
+}
+
+TEST_CASE("a gap that is not taken is not offered again before the next session", "[store]") {
+  auto l = at_100();
+  l.reconcile({});
+  l.leased({1, 60}, {.link = "a", .how = kind::gap});
+  CHECK(l.rejected(1, true));
+  CHECK_FALSE(l.front(kind::gap));
+  l.reconcile({});
+  CHECK(l.front(kind::gap) == seq_range{1, 60});
 }
 
 TEST_CASE("a returned lease is what it was", "[store]") {
@@ -104,7 +133,7 @@ TEST_CASE("a batch that is larger than the destination takes waits aside for its
   p.stored("telemetry", {1, 10});
   p.stored("telemetry", {11, 20});
   p.leased(*p.next(), {1, 10}, 100, start);
-  p.rejected("telemetry", 1, dispatch_plan::rejection::oversize, start);
+  p.rejected("telemetry", 1, dispatch_plan::rejection::aside, start);
   CHECK_FALSE(p.foreign());
   CHECK(p.in_flight_bytes() == 0);
   CHECK(p.parked_records() == 10);
@@ -124,7 +153,7 @@ TEST_CASE("claims are compared before anything else goes", "[store]") {
   auto o = p.next();
   CHECK((o->record_class == "telemetry" && o->how == kind::check && o->todo == seq_range{1, 10}));
   p.leased(*o, {1, 10}, 24, start);
-  p.delivered("telemetry", {1, 10}, start);
+  CHECK(p.acknowledged("telemetry", {1, 10}, start) == std::vector<seq_range>{{1, 10}});
   o = p.next();
   CHECK((o->record_class == "critical" && o->how == kind::gap && o->todo == seq_range{1, 50}));
 }
@@ -139,7 +168,7 @@ TEST_CASE("a destination with other numbers gets nothing until the store has a n
     CHECK_FALSE(p.settled());
     p.leased(*p.next(true), {1, 10}, 24, start);
     CHECK_FALSE(p.settled());
-    p.delivered("telemetry", {1, 10}, start);
+    p.acknowledged("telemetry", {1, 10}, start);
   }
   SECTION("it has something else") {
     p.reconcile({{"telemetry", {{1, 10}}}});
@@ -165,7 +194,7 @@ TEST_CASE("every number of a lane is somewhere, once", "[store]") {
     std::set<std::uint64_t> confirmed;
     std::map<std::uint64_t, std::pair<seq_range, std::string>> leases;
     const auto confirm = [&](seq_range r) {
-      l.delivered(r);
+      l.acknowledged(r);
       for (auto n = r.first; n <= r.last; ++n)
         confirmed.insert(n);
     };
