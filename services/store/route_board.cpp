@@ -188,6 +188,10 @@ void route_board::tick(moment m) {
     l.ledger.advance(wall(m));
     if (late)
       l.heard = m.now;
+    if (l.ready && !l.tells) {  // an older uplink keeps its session as long as it is answered
+      l.last.set_proofs(l.last.proofs() + 1);
+      report(name, m);
+    }
     if (!l.ready || !l.tells || l.silent || m.now - l.heard <= silence)
       continue;
     l.silent = true;
@@ -206,7 +210,8 @@ link::link_report route_board::judge(const member& m) const {
   if (m.silent)
     return {.health = health::down, .cause = fmt::format("no word from its uplink for {} s", silence.count())};
   if (!m.tells)
-    return {.health = m.ready ? health::up : health::connecting, .cause = m.ready ? "session stands" : m.reason};
+    return {.health = m.ready ? health::up : health::connecting, .cause = m.ready ? "session stands" : m.reason,
+            .proofs = m.last.proofs()};
   const auto h = health_of(m.last.health());
   if (link::carries(h) && !m.ready)
     return {.health = health::connecting, .cause = m.reason};

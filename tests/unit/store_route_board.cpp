@@ -216,6 +216,18 @@ TEST_CASE("an older uplink that sends no status carries as its session stands", 
   CHECK_FALSE(board.plan.next());
 }
 
+TEST_CASE("traffic returns to an older uplink's link too", "[store]") {
+  auto c = site({"a", "b"});
+  store::moment t{link::time_point{} + 1h, 0};
+  route_board board(c, "centre", {}, t);
+  board.ready("b", 1000, t);
+  board.ready("a", 1000, t);
+  CHECK(board.order("b").state() == "active");
+  for (int i = 0; i < 80; ++i, t.now += 500ms)
+    board.tick(t);
+  CHECK(board.order("a").state() == "active");
+}
+
 TEST_CASE("a link that is up without a session with the store carries nothing", "[store]") {
   bench b(site({"a", "b"}));
   b.pass(10s);
