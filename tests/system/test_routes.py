@@ -9,7 +9,8 @@ from peers.relay import Relay
 
 # A site waits longer before it trusts a link again, above all one that flaps.
 QUICK = {"reconnect": {"quick": "20ms", "first": "50ms", "cap": "200ms", "unavailable_after": 1000},
-         "tuning": {"route": {"hold": "1s", "probation": "1s", "trial": "2s"}, "damping": {"flap": 0}}}
+         "tuning": {"route": {"hold": "1s", "probation": "1s", "trial": "2s"}, "damping": {"flap": 0},
+                    "breaker": {"open": "1s"}}}
 Command = control_pb2.LinkCommand
 
 
@@ -19,7 +20,7 @@ def links_of(gateway):
 
 
 def carries(gateway, link):
-    return lambda: link in (links := links_of(gateway)) and list(links[link].carries) and links[link].state == "active"
+    return lambda: link in (links := links_of(gateway)) and list(links[link].carries)
 
 
 def command(gateway, link, what):
