@@ -41,6 +41,9 @@ struct link_report {
 
 /// The words of design section 7.
 enum class link_state { connecting, standby, active, degraded, suspect, down, circuit_open, drained };
+inline constexpr link_state link_states[] = {link_state::connecting, link_state::standby,      link_state::active,
+                                             link_state::degraded,   link_state::suspect,      link_state::down,
+                                             link_state::circuit_open, link_state::drained};
 const char* to_string(link_state state);
 
 /// Which links carry a class of one destination.

@@ -28,16 +28,31 @@ void switch_journal::add(switch_entry entry, time_point now) {
   bound();
 }
 
-void switch_journal::delivered(const std::string& record_class, const std::string& over, time_point now) {
+bool switch_journal::resolve(const std::string& record_class, const std::string& kind, const std::string& cause) {
+  bool found = false;
+  for (auto& e : entries_) {
+    if (e.record_class != record_class || e.kind != "diverted")
+      continue;
+    e.kind = kind;
+    e.cause = cause;
+    found = true;
+  }
+  if (found && kind == "returned")
+    classes_[record_class].waits_for.clear();  // the old link goes on: nothing of the new one is waited for
+  return found;
+}
+
+bool switch_journal::delivered(const std::string& record_class, const std::string& over, time_point now) {
   auto& p = classes_[record_class];
   p.last = now;
   if (p.waits_for.empty() || over != p.waits_for)
-    return;
+    return false;
   p.waits_for.clear();
   const auto at = std::find_if(entries_.rbegin(), entries_.rend(),
                                [&](const switch_entry& e) { return e.record_class == record_class; });
   if (at != entries_.rend())
     at->gap = std::chrono::duration_cast<milliseconds>(now - *p.before);
+  return true;
 }
 
 } // namespace holdfast::link

@@ -17,6 +17,7 @@ struct switch_entry {
   std::string from;                  ///< empty: nothing carried it
   std::string to;                    ///< empty: nothing carries it
   std::string cause;
+  std::string kind{};                ///< "switched", "diverted", "returned": a diversion is what became of it
   std::optional<milliseconds> gap{}; ///< between the last acknowledgement before and the first one after it
   friend bool operator==(const switch_entry&, const switch_entry&) = default;
 };
@@ -28,8 +29,11 @@ public:
   explicit switch_journal(std::size_t capacity = 256, std::deque<switch_entry> kept = {});
 
   void add(switch_entry entry, time_point now);
+  /// It is known what became of the class's diversion: "switched" or "returned". False: there is none.
+  bool resolve(const std::string& record_class, const std::string& kind, const std::string& cause);
   /// Data of this class were acknowledged by link `over`.
-  void delivered(const std::string& record_class, const std::string& over, time_point now);
+  /// True when that ended a gap.
+  bool delivered(const std::string& record_class, const std::string& over, time_point now);
 
   const std::deque<switch_entry>& entries() const noexcept { return entries_; }
   /// All there ever were in this life.

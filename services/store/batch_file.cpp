@@ -65,6 +65,25 @@ void batch_file::load(producer_table& producers, delivery_state& delivery) {
   }
 }
 
+namespace {
+
+template <class Row> std::map<std::string, Row> rows(storage::environment& env, storage::table table, const char* what) {
+  std::map<std::string, Row> out;
+  storage::txn t(env, storage::txn::kind::read);
+  storage::cursor c(t, table);
+  for (auto e = c.first(); e; e = c.next())
+    out[std::string(e->key)] = parse<Row>(e->value, what);
+  return out;
+}
+
+} // namespace
+
+std::map<std::string, v1::LinkRow> batch_file::links() { return rows<v1::LinkRow>(*env_, links_, "link row"); }
+
+std::map<std::string, v1::JournalRow> batch_file::journals() {
+  return rows<v1::JournalRow>(*env_, journal_, "journal row");
+}
+
 // How far a batch can reach: to the one behind it, or to the last seq that was ever given.
 std::uint64_t batch_file::last_possible(storage::txn& t, storage::cursor& at, const std::string& record_class,
                                         std::uint64_t first) {
@@ -163,6 +182,14 @@ void batch_file::update::delivered(const std::string& destination, const std::st
     out.set_last(r.last);
   }
   txn_.put(file_.delivery_, delivery_key(destination, record_class), row.SerializeAsString());
+}
+
+void batch_file::update::link(const std::string& name, const v1::LinkRow& row) {
+  txn_.put(file_.links_, name, row.SerializeAsString());
+}
+
+void batch_file::update::journal(const std::string& destination, const v1::JournalRow& row) {
+  txn_.put(file_.journal_, destination, row.SerializeAsString());
 }
 
 std::uint64_t batch_file::update::remove(const std::string& record_class, seq_range r, std::uint64_t most) {

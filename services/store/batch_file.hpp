@@ -7,6 +7,7 @@
 #include "common/storage/lmdb.hpp"
 #include "common/storage/reserve.hpp"
 #include "common/storage/start_marker.hpp"
+#include "holdfast/v1/storage.pb.h"
 #include "services/store/delivery_state.hpp"
 #include "services/store/producer_table.hpp"
 
@@ -39,6 +40,8 @@ struct foreign_directory : std::runtime_error {
 ///   classes     class -> ClassRow                      highest seq ever assigned
 ///   producers   producer -> ProducerRow
 ///   delivery    destination 0x00 class -> DeliveryRow
+///   links       link -> LinkRow
+///   journal     destination -> JournalRow
 ///   class/NAME  seq key of the first record -> stored_batch
 ///
 /// Only WRITER begins write transactions; DISPATCHER reads. One lock file in the directory keeps a second store out.
@@ -69,6 +72,9 @@ public:
   std::uint64_t room();
 
   void load(producer_table& producers, delivery_state& delivery);
+  /// What was kept of links and of switches, by name.
+  std::map<std::string, v1::LinkRow> links();
+  std::map<std::string, v1::JournalRow> journals();
   std::uint64_t head(const std::string& record_class) const { return heads_.at(record_class); }
   bool has_class(const std::string& record_class) const { return tables_.contains(record_class); }
   const std::map<std::string, std::uint64_t>& heads() const noexcept { return heads_; }
@@ -90,6 +96,8 @@ public:
                   const std::string& position);
     void delivered(const std::string& destination, const std::string& record_class,
                    const std::vector<seq_range>& all);
+    void link(const std::string& name, const v1::LinkRow& row);
+    void journal(const std::string& destination, const v1::JournalRow& row);
     /// Removes the first `most` batches of the range; returns how many it found.
     std::uint64_t remove(const std::string& record_class, seq_range r, std::uint64_t most = UINT64_MAX);
     /// Changes nothing that counts: LMDB gives freed pages back only to the transactions after the next commit.
@@ -128,6 +136,8 @@ private:
   storage::table classes_ = 0;
   storage::table producers_ = 0;
   storage::table delivery_ = 0;
+  storage::table links_ = 0;
+  storage::table journal_ = 0;
   std::map<std::string, storage::table> tables_;
   std::vector<storage::table> retired_tables_;
   std::map<std::string, std::uint64_t> retired_;

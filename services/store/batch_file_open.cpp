@@ -91,10 +91,14 @@ void batch_file::open(const setting& s) {
   classes_ = *env_->open_table("classes");
   producers_ = *env_->open_table("producers");
   delivery_ = *env_->open_table("delivery");
+  links_ = *env_->open_table("links");
+  journal_ = *env_->open_table("journal");
   env_->clear_dead_readers();
   open_classes(s.classes);
   producer_table producers;
   delivery_state delivery;
+  links();
+  journals();
   load(producers, delivery);  // a trial: what is damaged shows here, while the file can still be set aside
 }
 

@@ -1,6 +1,8 @@
 #include "services/store/delivery_lane.hpp"
 
 #include <algorithm>
+#include <iterator>
+#include <utility>
 
 namespace holdfast::store {
 
@@ -81,22 +83,77 @@ std::optional<seq_range> delivery_lane::front(kind how) const {
   return const_cast<delivery_lane*>(this)->where(how).front();
 }
 
-void delivery_lane::leased(seq_range r, lease l) {
+std::optional<seq_range> delivery_lane::copy(kind how, const std::string& link) const {
+  const auto wanted = copies_.find(link);
+  if (wanted == copies_.end())
+    return std::nullopt;
+  const auto& of_kind = wanted->second[static_cast<std::size_t>(how)];
+  if (of_kind.empty())
+    return std::nullopt;
+  return seq_range{*of_kind.begin(), leases_.at(*of_kind.begin()).last};
+}
+
+// -- leases -------------------------------------------------------------------------------------------------------------
+
+void delivery_lane::leased(seq_range r, const std::string& link, kind how) {
+  if (auto l = leases_.find(r.first); l != leases_.end()) {
+    if (!l->second.held_by(link))
+      l->second.second = link;
+    return forget_copies(l);
+  }
   for (auto* set : {&live_, &backlog_, &claimed_, &lost_})  // a batch may reach beyond what was asked for
     set->erase(r);
-  l.last = r.last;
-  leases_[r.first] = std::move(l);
+  leases_[r.first] = {r.last, how, link};
+}
+
+void delivery_lane::want_copy(std::uint64_t first, const std::string& link) {
+  const auto l = leases_.find(first);
+  if (l != leases_.end() && l->second.second.empty() && l->second.first != link)
+    copies_[link][static_cast<std::size_t>(l->second.how)].insert(first);
+}
+
+void delivery_lane::want_copies(const std::string& link, const std::string& from) {
+  for (auto& [first, l] : leases_)
+    if (from.empty() || l.held_by(from))
+      want_copy(first, link);
+}
+
+void delivery_lane::no_copy(std::uint64_t first, const std::string& link) {
+  if (auto wanted = copies_.find(link); wanted != copies_.end())
+    for (auto& of_kind : wanted->second)
+      of_kind.erase(first);
+}
+
+void delivery_lane::forget_copies(leases::iterator l) {
+  for (auto& [link, wanted] : copies_)
+    wanted[static_cast<std::size_t>(l->second.how)].erase(l->first);
+}
+
+delivery_lane::leases::iterator delivery_lane::end_lease(leases::iterator l, const std::string& link,
+                                                         range_set* returns_to) {
+  auto& held = l->second;
+  if (held.second == link) {
+    held.second.clear();
+  } else if (!held.second.empty()) {
+    held.first = std::exchange(held.second, {});
+  } else {
+    if (returns_to != nullptr)
+      returns_to->insert({l->first, held.last});
+    forget_copies(l);
+    return leases_.erase(l);
+  }
+  return std::next(l);
 }
 
 void delivery_lane::link_down(const std::string& link) {
-  std::erase_if(leases_, [&](auto& entry) {
-    auto& [first, l] = entry;
-    if (l.link != link)
-      return false;
-    where(l.how == kind::live ? kind::backlog : l.how).insert({first, l.last});
-    return true;
-  });
+  no_copies(link);
+  for (auto l = leases_.begin(); l != leases_.end();) {
+    const auto how = l->second.how;
+    l = l->second.held_by(link) ? end_lease(l, link, &where(how == kind::live ? kind::backlog : how)) : std::next(l);
+  }
 }
+
+void delivery_lane::no_carrier() { move_all(live_, backlog_); }
 
 void delivery_lane::no_links() {
   move_all(live_, backlog_);
@@ -104,10 +161,13 @@ void delivery_lane::no_links() {
   lost_.clear();
 }
 
-delivery_lane::leases delivery_lane::acknowledged(seq_range r) {
-  leases complete;
-  for (auto it = leases_.lower_bound(r.first); it != leases_.end() && it->second.last <= r.last;)
-    complete.insert(leases_.extract(it++));
+std::vector<seq_range> delivery_lane::acknowledged(seq_range r) {
+  std::vector<seq_range> complete;
+  for (auto l = leases_.lower_bound(r.first); l != leases_.end() && l->second.last <= r.last;) {
+    complete.push_back({l->first, l->second.last});
+    forget_copies(l);
+    l = leases_.erase(l);
+  }
   claim(r);
   return complete;
 }
@@ -117,17 +177,15 @@ void delivery_lane::confirmed(seq_range r) {
     set->erase(r);
 }
 
-std::optional<delivery_lane::lease> delivery_lane::rejected(std::uint64_t first, bool aside) {
-  const auto it = leases_.find(first);
-  if (it == leases_.end())
-    return std::nullopt;
-  auto l = std::move(it->second);
-  leases_.erase(it);
-  if (l.how != kind::gap)
-    (aside ? parked_ : backlog_).insert({first, l.last});
-  else if (!aside)  // otherwise the next session finds it missing again
-    lost_.insert({first, l.last});
-  return l;
+bool delivery_lane::rejected(std::uint64_t first, const std::string& link, bool aside) {
+  const auto l = leases_.find(first);
+  if (l == leases_.end() || !l->second.held_by(link))
+    return false;
+  if (l->second.how == kind::gap)
+    end_lease(l, link, aside ? nullptr : &lost_);  // set aside: the next session finds it missing again
+  else
+    end_lease(l, link, aside ? &parked_ : &backlog_);
+  return true;
 }
 
 bool delivery_lane::checks(std::uint64_t first) const {

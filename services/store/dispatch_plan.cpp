@@ -1,12 +1,15 @@
 #include "services/store/dispatch_plan.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace holdfast::store {
 
 namespace {
 // The backlog's claim is forgotten beyond this: after a long idle time it must not shut live records out.
 constexpr double max_credit = 1 << 20;
+
+bool holds(const std::vector<std::string>& v, const std::string& s) { return std::find(v.begin(), v.end(), s) != v.end(); }
 } // namespace
 
 dispatch_plan::dispatch_plan(std::vector<record_class> classes, unsigned backlog_share_percent)
@@ -37,7 +40,7 @@ void dispatch_plan::add_backlog(const std::string& record_class, seq_range r) {
 
 void dispatch_plan::stored(const std::string& record_class, seq_range r) {
   if (auto* l = find(record_class))
-    l->stored(r, any_ready());
+    l->stored(r, can_go(*l));
 }
 
 // -- sessions -----------------------------------------------------------------------------------------------------------
@@ -70,82 +73,174 @@ void dispatch_plan::renewed() {
 void dispatch_plan::link_ready(const std::string& link, std::uint64_t window_bytes) {
   link_down(link);  // a new session has none of the old one's leases
   links_[link] = {.window = window_bytes};
-  for (auto& l : lanes_)
+  for (auto& l : lanes_) {
     l.unpark();
+    complete(l);
+  }
 }
 
 void dispatch_plan::link_down(const std::string& link) {
   links_.erase(link);
   for (auto& l : lanes_) {
     l.link_down(link);
+    complete(l);
     if (links_.empty())
       l.no_links();
   }
   foreign_ = foreign_ && any_ready();
   note_checks();
+  note_carriers();
+}
+
+// -- routes -------------------------------------------------------------------------------------------------------------
+
+void dispatch_plan::route(const std::string& record_class, const link::route& r) {
+  auto* l = find(record_class);
+  if (l == nullptr)
+    return;
+  l->over = way{r.carriers, r.carriers};
+  if (!r.trial.empty() && !r.carriers.empty()) {
+    auto& [leads, same] = *l->over;
+    same = {r.carriers.front(), r.trial};  // two have it at most
+    std::erase_if(leads, [&](auto& link) { return !holds(l->over->same, link); });
+  }
+  complete(*l);
+  note_carriers();
+}
+
+// What is on its way is on its way over all that carry it now.
+void dispatch_plan::complete(lane& l) {
+  if (l.over)
+    for (auto& [link, state] : links_)
+      holds(l.over->same, link) ? l.want_copies(link) : l.no_copies(link);
+}
+
+void dispatch_plan::release(const std::string& link) {
+  const auto it = links_.find(link);
+  if (it == links_.end())
+    return;
+  it->second = {.window = it->second.window, .resting = true};
+  for (auto& l : lanes_) {
+    l.link_down(link);
+    complete(l);
+  }
+  note_checks();
+}
+
+void dispatch_plan::resume(const std::string& link) {
+  if (const auto it = links_.find(link); it != links_.end())
+    it->second.resting = false;
+}
+
+void dispatch_plan::share(const std::string& from) {
+  for (auto& l : lanes_)
+    for (auto& [link, state] : links_)
+      if (link != from && (!l.over || holds(l.over->same, link)))
+        l.want_copies(link, from);
+}
+
+// A link of its route is ready.
+bool dispatch_plan::can_go(const lane& l) const {
+  return l.over ? std::any_of(l.over->leads.begin(), l.over->leads.end(), [&](auto& link) { return ready(link); })
+                : any_ready();
+}
+
+bool dispatch_plan::may(const lane& l, kind how, const std::string& link) const {
+  if (!l.over || holds(l.over->leads, link))
+    return true;
+  return (how == kind::check || how == kind::gap) && !can_go(l);
+}
+
+void dispatch_plan::note_carriers() {
+  for (auto& l : lanes_)
+    if (l.over && !can_go(l))
+      l.no_carrier();
 }
 
 // -- what goes next -----------------------------------------------------------------------------------------------------
 
-const dispatch_plan::lane* dispatch_plan::first_with(kind how) const {
-  auto it = std::find_if(lanes_.begin(), lanes_.end(), [&](auto& l) { return l.front(how).has_value(); });
-  return it == lanes_.end() ? nullptr : &*it;
+std::optional<dispatch_plan::order> dispatch_plan::first_with(kind how, const std::string& link) const {
+  for (auto& l : lanes_) {
+    if (const auto batch = l.copy(how, link))
+      return order{link, l.what.name, *batch, how, true};
+    if (const auto todo = l.front(how); todo && may(l, how, link))
+      return order{link, l.what.name, *todo, how};
+  }
+  return std::nullopt;
 }
 
+// What is urgent on any link goes before the backlog of all of them: that is read from disk.
 std::optional<dispatch_plan::order> dispatch_plan::next(bool checks_only) const {
-  auto link = std::find_if(links_.begin(), links_.end(), [](auto& l) { return l.second.room(); });
-  if (link == links_.end())
-    return std::nullopt;
-  const auto from = [&](const lane* l, kind how) {
-    return l == nullptr ? std::nullopt : std::optional(order{link->first, l->what.name, *l->front(how), how});
-  };
-  if (auto* claimed = first_with(kind::check))
-    return from(claimed, kind::check);
+  std::optional<order> later;
+  for (auto& link : links_) {
+    auto o = link.second.room() ? next_for(link, checks_only) : std::nullopt;
+    if (o && o->how != kind::backlog)
+      return o;
+    if (!later)
+      later = std::move(o);
+  }
+  return later;
+}
+
+std::optional<dispatch_plan::order> dispatch_plan::next_for(const link_entry& link, bool checks_only) const {
+  auto& [name, state] = link;
+  if (auto claimed = first_with(kind::check, name))
+    return claimed;
   if (checks_only || !checked_)  // until the last answer: what goes now may have to go under another epoch
     return std::nullopt;
-  if (auto* lost = first_with(kind::gap))
-    return from(lost, kind::gap);
-  const auto* live = first_with(kind::live);
-  const auto* backlog = first_with(kind::backlog);
+  if (auto lost = first_with(kind::gap, name))
+    return lost;
+  auto live = first_with(kind::live, name);
+  auto backlog = state.backlog_room() ? first_with(kind::backlog, name) : std::nullopt;
   // A more urgent class's backlog goes before a lesser one's live records.
-  const bool backlog_turn = backlog != nullptr && link->second.backlog_room()
-                            && (live == nullptr || backlog_credit_ > 0 || backlog->what.priority < live->what.priority);
-  return backlog_turn ? from(backlog, kind::backlog) : from(live, kind::live);
+  const bool backlog_turn = backlog && (!live || state.backlog_credit > 0
+                                        || find(backlog->record_class)->what.priority
+                                             < find(live->record_class)->what.priority);
+  return backlog_turn ? backlog : live;
 }
 
 void dispatch_plan::leased(const order& o, seq_range batch, std::uint64_t bytes, clock::time_point now) {
   auto& link = links_[o.link];
-  find(o.record_class)->leased(batch, {o.link, batch.last, bytes, o.how, link.pace.leased(bytes, now)});
-  link.in_flight += bytes;
+  auto& l = *find(o.record_class);
   const bool historical = o.how == kind::backlog;
+  l.leased(batch, o.link, o.how);
+  if (l.over && !o.copy && (historical || o.how == kind::live))
+    for (auto& other : l.over->same)
+      if (ready(other))
+        l.want_copy(batch.first, other);
+  link.carries[{o.record_class, batch.first}] = {batch.last, bytes, historical, link.pace.leased(bytes, now)};
+  link.in_flight += bytes;
   link.backlog_in_flight += historical ? bytes : 0;
   const auto weight = static_cast<double>(bytes);
   if (historical)
-    backlog_credit_ = std::max(backlog_credit_ - weight, -max_credit);
-  else if (first_with(kind::backlog) != nullptr)  // contested
-    backlog_credit_ = std::min(backlog_credit_ + weight * share_, max_credit);
+    link.backlog_credit = std::max(link.backlog_credit - weight, -max_credit);
+  else if (first_with(kind::backlog, o.link))  // contested
+    link.backlog_credit = std::min(link.backlog_credit + weight * share_, max_credit);
 }
 
-void dispatch_plan::completed(const delivery_lane::lease& l, clock::time_point now) {
-  auto link = links_.find(l.link);
-  if (link == links_.end())
-    return;
-  link->second.in_flight -= l.bytes;
-  link->second.backlog_in_flight -= l.how == kind::backlog ? l.bytes : 0;
-  link->second.pace.acknowledged(l.mark, now);
+void dispatch_plan::skipped(const order& o) { find(o.record_class)->no_copy(o.todo.first, o.link); }
+
+void dispatch_plan::answered(link_state& link, const sent& s, clock::time_point now) {
+  link.in_flight -= s.bytes;
+  link.backlog_in_flight -= s.historical ? s.bytes : 0;
+  link.pace.acknowledged(s.mark, now);
 }
 
-std::vector<seq_range> dispatch_plan::acknowledged(const std::string& record_class, seq_range r, clock::time_point now) {
-  std::vector<seq_range> out;
-  if (auto* l = find(record_class)) {
-    for (auto& [first, complete] : l->acknowledged(r)) {
-      completed(complete, now);
-      out.push_back({first, complete.last});
-    }
-    checked_ = l->checked() && checked_;
+std::vector<seq_range> dispatch_plan::acknowledged(const std::string& link, const std::string& record_class, seq_range r,
+                                                   clock::time_point now) {
+  auto* l = find(record_class);
+  if (l == nullptr)
+    return {};
+  auto complete = l->acknowledged(r);
+  if (const auto at = links_.find(link); at != links_.end()) {
+    auto& carries = at->second.carries;
+    for (auto s = carries.lower_bound({record_class, r.first});
+         s != carries.end() && s->first.first == record_class && s->second.last <= r.last; s = carries.erase(s))
+      answered(at->second, s->second, now);
   }
+  checked_ = l->checked() && checked_;
   note_checks();
-  return out;
+  return complete;
 }
 
 void dispatch_plan::confirmed(const std::string& record_class, seq_range r) {
@@ -154,17 +249,19 @@ void dispatch_plan::confirmed(const std::string& record_class, seq_range r) {
   note_checks();
 }
 
-void dispatch_plan::rejected(const std::string& record_class, std::uint64_t first, rejection why, clock::time_point now) {
+void dispatch_plan::rejected(const std::string& link, const std::string& record_class, std::uint64_t first, rejection why,
+                             clock::time_point now) {
   auto* l = find(record_class);
-  if (l == nullptr)
+  const auto at = links_.find(link);
+  if (l == nullptr || at == links_.end())
     return;
+  if (const auto s = at->second.carries.find({record_class, first}); s != at->second.carries.end()) {
+    answered(at->second, s->second, now);
+    at->second.carries.erase(s);
+  }
   // Whoever misses what was not a comparison will miss it the next time, too.
   const bool aside = why == rejection::aside || (why == rejection::missing && !l->checks(first));
-  const auto lease = l->rejected(first, aside);
-  if (!lease)
-    return;
-  completed(*lease, now);
-  foreign_ = foreign_ || why == rejection::conflict;
+  foreign_ = (l->rejected(first, link, aside) && why == rejection::conflict) || foreign_;
   note_checks();
 }
 
@@ -186,6 +283,11 @@ std::uint64_t dispatch_plan::in_flight_bytes() const {
   for (auto& [name, link] : links_)
     n += link.in_flight;
   return n;
+}
+
+std::uint64_t dispatch_plan::in_flight_bytes(const std::string& link) const {
+  const auto it = links_.find(link);
+  return it == links_.end() ? 0 : it->second.in_flight;
 }
 
 std::optional<std::uint64_t> dispatch_plan::oldest(const std::string& record_class) const {

@@ -1,5 +1,5 @@
 // DISPATCHER: leases stored batches to links and takes their acknowledgements. It reads the file, never writes it.
-// Here: its life, and what WRITER and the links say.
+// Here: its life, and what WRITER says.
 
 #include "services/store/dispatcher_state.hpp"
 
@@ -18,13 +18,9 @@ constexpr auto beat_period = 500ms;
 void dispatcher_state::open() {
   auto& c = ctx->rt.config();
   cache = std::make_unique<live_cache>(c.store.live_cache.count);
-  for (auto& d : c.destinations) {
-    std::vector<dispatch_plan::record_class> classes;
-    for (auto& rc : c.classes)
-      if (d.classes.empty() || std::find(d.classes.begin(), d.classes.end(), rc.name) != d.classes.end())
-        classes.push_back({rc.name, rc.priority});
-    plans.emplace(d.name, dispatch_plan(std::move(classes), c.store.backlog_share));
-  }
+  const route_board::kept kept{ctx->file->links(), ctx->file->journals()};
+  for (auto& d : c.destinations)
+    boards.emplace(d.name, route_board(c, d.name, kept, present()));
   auto& m = ctx->rt.metrics();
   dispatched = &m.counter("holdfast_store_dispatched_total", "Batches handed to links, repeats included");
   reread = &m.counter("holdfast_store_reread_total", "Batches read back from disk for dispatch");
@@ -36,13 +32,13 @@ void dispatcher_state::open() {
 
 void dispatcher_state::on_undelivered(const undelivered& u) {
   informed = true;
-  for (auto& [name, plan] : plans)
+  for (auto& [name, board] : boards)
     for (auto& [record_class, last] : u.heads)
-      plan.opened(record_class, last);
+      board.plan.opened(record_class, last);
   for (auto& e : u.entries)
-    if (auto plan = plans.find(e.destination); plan != plans.end())
+    if (auto board = boards.find(e.destination); board != boards.end())
       for (auto& r : e.ranges)
-        plan->second.add_backlog(e.record_class, r);
+        board->second.plan.add_backlog(e.record_class, r);
   pump();
 }
 
@@ -51,8 +47,8 @@ void dispatcher_state::on_stored(const stored& s) {
     return;  // `undelivered` is behind this in the mailbox and covers it
   for (auto& b : s.batches) {
     cache->put(b);
-    for (auto& [name, plan] : plans)
-      plan.stored(b.record_class, b.seqs);
+    for (auto& [name, board] : boards)
+      board.plan.stored(b.record_class, b.seqs);
   }
   pump();
 }
@@ -60,132 +56,11 @@ void dispatcher_state::on_stored(const stored& s) {
 // Every session was opened under the old epoch: the uplinks say hello again and open new ones.
 void dispatcher_state::on_renewed() {
   renewing = false;
-  for (auto& [name, plan] : plans)
-    plan.renewed();
+  for (auto& [name, board] : boards)
+    board.renewed(present());
   for (auto& [name, link] : std::exchange(links, {}))
     refuse(link.peer, link.session, v1::LinkRefusal::REASON_OTHER_EPOCH, name);
-}
-
-// -- from links ---------------------------------------------------------------------------------------------------------
-
-void dispatcher_state::on_link(const from_link& m) {
-  beat->beat();
-  if (!informed)
-    return;  // they say it again
-  switch (m.message->message_case()) {
-    case v1::LinkMessage::kHello: return on_hello(m.peer, m.message->hello());
-    case v1::LinkMessage::kReady: return on_ready(m.peer, m.message->ready());
-    case v1::LinkMessage::kDelivered: return on_delivered(m.peer, m.message->delivered());
-    case v1::LinkMessage::kDown: return on_down(m.message->down());
-    case v1::LinkMessage::kRejected: return on_rejected(m.peer, m.message->rejected());
-    case v1::LinkMessage::MESSAGE_NOT_SET: return;
-  }
-}
-
-attached_link* dispatcher_state::find(const std::string& link, std::uint64_t session) {
-  auto it = links.find(link);
-  return it != links.end() && it->second.session == session ? &it->second : nullptr;
-}
-
-attached_link* dispatcher_state::current(const std::string& peer, const std::string& link, std::uint64_t session,
-                                         std::uint64_t epoch) {
-  auto* found = find(link, session);
-  if (found == nullptr)
-    refuse(peer, session, v1::LinkRefusal::REASON_UNKNOWN_SESSION, link);
-  else if (epoch != ctx->file->epoch())
-    refuse(peer, session, v1::LinkRefusal::REASON_OTHER_EPOCH, link);
-  else
-    return found;
-  return nullptr;
-}
-
-void dispatcher_state::on_hello(const std::string& peer, const v1::LinkHello& h) {
-  auto plan = plans.find(h.destination());
-  if (plan == plans.end())
-    return refuse(peer, h.session(), v1::LinkRefusal::REASON_UNKNOWN_DESTINATION, h.destination());
-  plan->second.link_down(h.link());
-  links[h.link()] = {peer, h.destination(), h.session()};
-  v1::RouteMessage m;
-  m.mutable_welcome()->set_session(h.session());
-  m.mutable_welcome()->set_gateway(ctx->rt.config().name);
-  m.mutable_welcome()->set_epoch(ctx->file->epoch());
-  send(peer, m);
-  ctx->rt.set_state("link:" + h.link(), "attached", "no session yet");
-}
-
-namespace {
-
-template <class Ranges> dispatch_plan::ranges_by_class ranges_of(const Ranges& from) {
-  dispatch_plan::ranges_by_class out;
-  for (auto& c : from)
-    for (auto& r : c.ranges())
-      if (r.first() > 0 && r.last() >= r.first())
-        out[c.record_class()].push_back({r.first(), r.last()});
-  return out;
-}
-
-} // namespace
-
-void dispatcher_state::on_ready(const std::string& peer, const v1::LinkReady& r) {
-  const auto* link = current(peer, r.link(), r.session(), r.epoch());
-  if (link == nullptr)
-    return;
-  auto& plan = plans.at(link->destination);
-  plan.link_ready(r.link(), r.window_bytes());
-  plan.reconcile(ranges_of(r.present()), ranges_of(r.elsewhere()));
-  ctx->rt.set_state("link:" + r.link(), "active", fmt::format("window {} bytes", r.window_bytes()));
-  pump();
-}
-
-
-void dispatcher_state::on_delivered(const std::string& peer, const v1::Delivered& d) {
-  const auto* link = current(peer, d.link(), d.session(), d.epoch());
-  if (link == nullptr)
-    return;
-  auto& plan = plans.at(link->destination);
-  for (auto& [record_class, ranges] : ranges_of(d.delivered())) {
-    confirmed out{link->destination, record_class, {}};
-    for (auto& r : ranges)
-      for (auto& whole : plan.acknowledged(record_class, r, dispatch_plan::clock::now()))
-        out.ranges.push_back(whole);
-    if (!out.ranges.empty())
-      ctx->writer.send(std::move(out));
-  }
-  pump();
-}
-
-void dispatcher_state::on_rejected(const std::string& peer, const v1::Rejected& r) {
-  const auto* link = current(peer, r.link(), r.session(), r.epoch());
-  if (link == nullptr)
-    return;
-  using why = dispatch_plan::rejection;
-  const auto reason = r.reason() == v1::Rejected::REASON_CONFLICT ? why::conflict
-                      : r.reason() == v1::Rejected::REASON_MISSING ? why::missing : why::aside;
-  if (reason != why::missing)
-    log::debug("batch rejected destination={} class={} first_seq={} records={} cause=\"{}\"", link->destination,
-               r.record_class(), r.first_seq(), r.record_count(), r.detail());
-  plans.at(link->destination).rejected(r.record_class(), r.first_seq(), reason, dispatch_plan::clock::now());
-  if (plans.at(link->destination).parked_records() > 0)
-    ctx->rt.alarm("rejected:" + link->destination, true, r.detail());
-  pump();
-}
-
-void dispatcher_state::on_down(const v1::LinkDown& d) {
-  auto* link = find(d.link(), d.session());
-  if (link == nullptr)
-    return;
-  plans.at(link->destination).link_down(d.link());
-  ctx->rt.set_state("link:" + d.link(), "down", d.reason());
-  pump();
-}
-
-void dispatcher_state::refuse(const std::string& peer, std::uint64_t session, v1::LinkRefusal::Reason why,
-                              const std::string& detail) {
-  v1::RouteMessage m;
-  m.mutable_refusal()->set_session(session);
-  m.mutable_refusal()->set_reason(why);
-  m.mutable_refusal()->set_detail(detail);
-  send(peer, m);
+  tell();
 }
 
 // -- life ---------------------------------------------------------------------------------------------------------------
@@ -210,7 +85,10 @@ caf::behavior dispatcher(caf::stateful_actor<dispatcher_state>* self, std::share
       self->state.pump_scheduled = false;
       self->state.pump();
     },
+    [self](const route_due&) { self->state.on_route_due(); },
+    [self](const link_command& c) { self->state.on_command(c.command); },
     [self](caf::tick_atom) {
+      self->state.on_route_due();
       self->state.figures();
       self->delayed_send(self, beat_period, caf::tick_atom::value);
     },

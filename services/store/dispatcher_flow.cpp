@@ -25,12 +25,12 @@ constexpr std::uint64_t map_release = 16 << 20;
 void dispatcher_state::pump() {
   if (renewing)
     return;
-  const auto foreign = [](auto& entry) { return entry.second.foreign(); };
-  const bool mistrusted = std::any_of(plans.begin(), plans.end(), foreign);
+  const auto foreign = [](auto& entry) { return entry.second.plan.foreign(); };
+  const bool mistrusted = std::any_of(boards.begin(), boards.end(), foreign);
   int reads = 0;
-  for (auto& [name, plan] : plans) {
-    while (auto o = plan.next(mistrusted)) {
-      if (!carry_out(plan, name, *o, reads))
+  for (auto& [name, board] : boards) {
+    while (auto o = board.plan.next(mistrusted)) {
+      if (!carry_out(board.plan, name, *o, reads))
         break;
     }
   }
@@ -46,10 +46,10 @@ void dispatcher_state::pump() {
 // is settled first: afterwards the same records go under the new epoch, and must not be there twice.
 void dispatcher_state::renew_when_settled() {
   std::string whose;
-  for (auto& [name, plan] : plans) {
-    if (!plan.settled())
+  for (auto& [name, board] : boards) {
+    if (!board.plan.settled())
       return;
-    if (plan.foreign())
+    if (board.plan.foreign())
       whose = name;
   }
   const auto now = dispatch_plan::clock::now();
@@ -71,6 +71,8 @@ bool dispatcher_state::carry_out(dispatch_plan& plan, const std::string& destina
   if (reads >= reads_per_turn)
     return false;
   const auto found = read(o, reads);
+  if (o.copy && !(found && found->seqs == o.todo && (o.how == kind::check || found->gap_reason == 0)))
+    return plan.skipped(o), true;  // the other link sent what there was
   const auto absent = !found ? o.todo.last : std::min(o.todo.last, found->seqs.first - 1);
   if (!found || found->seqs.first > from) {
     if (o.how == kind::check)  // nothing to compare with: its word is all there is
@@ -143,13 +145,15 @@ void dispatcher_state::send(const std::string& peer, const v1::RouteMessage& m, 
 
 void dispatcher_state::figures() {
   beat->beat();
-  pump();
-  if (!renewing && std::none_of(plans.begin(), plans.end(), [](auto& entry) { return entry.second.foreign(); }))
+  show();
+  if (!renewing && std::none_of(boards.begin(), boards.end(), [](auto& entry) { return entry.second.plan.foreign(); }))
     ctx->rt.alarm("foreign_numbers", false, {});
   if (std::exchange(resident, 0) > map_release)
     ctx->file->env().release_resident();
   auto& m = ctx->rt.metrics();
-  for (auto& [name, plan] : plans) {
+  const auto now = drain_forecast::clock::now();
+  for (auto& [name, board] : boards) {
+    auto& plan = board.plan;
     const metrics::labels tags{{"destination", name}};
     const auto set = [&](const char* metric, const char* help, std::uint64_t n) {
       m.gauge(metric, help, tags).set(static_cast<double>(n));
@@ -158,6 +162,10 @@ void dispatcher_state::figures() {
     set("holdfast_store_live_records", "Live records waiting for a link", plan.live_records());
     set("holdfast_store_in_flight_bytes", "Bytes leased to links", plan.in_flight_bytes());
     set("holdfast_store_parked_records", "Records in batches the destination does not take", plan.parked_records());
+    auto& drain = drains[name];
+    drain.sample(plan.backlog_records(), now);
+    m.gauge("holdfast_store_drain_seconds", "Until the backlog is gone, as it shrinks now; -1: it does not", tags)
+      .set(drain.seconds());
     if (plan.parked_records() == 0)
       ctx->rt.alarm("rejected:" + name, false, {});
     std::int64_t oldest = 0;

@@ -1,11 +1,12 @@
 #pragma once
 
-// The inside of DISPATCHER; for its own sources only. dispatcher_actor.cpp has its life and what links say,
-// dispatcher_flow.cpp which batch goes where.
+// The inside of DISPATCHER; for its own sources only. dispatcher_actor.cpp has its life, dispatcher_links.cpp what links
+// say and who carries what, dispatcher_flow.cpp which batch goes where.
 
-#include "services/store/dispatch_plan.hpp"
-#include "services/store/retry_pace.hpp"
+#include "services/store/drain_forecast.hpp"
 #include "services/store/live_cache.hpp"
+#include "services/store/retry_pace.hpp"
+#include "services/store/route_board.hpp"
 #include "services/store/store.hpp"
 
 #include "holdfast/v1/dispatch.pb.h"
@@ -24,13 +25,15 @@ struct dispatcher_state {
   caf::stateful_actor<dispatcher_state>* self = nullptr;
   std::shared_ptr<context> ctx;
   std::shared_ptr<pulse::loop> beat;
-  std::map<std::string, dispatch_plan> plans;   // by destination
+  std::map<std::string, route_board> boards;    // by destination
+  std::map<std::string, drain_forecast> drains; // by destination
   std::map<std::string, attached_link> links;   // by link
   std::unique_ptr<live_cache> cache;
   bool informed = false;      // WRITER has told what is undelivered
   bool pump_scheduled = false;
   bool renewing = false;      // WRITER begins a new epoch
   retry_pace renewals;        // a destination that has something else each time must not make a new one each time
+  link::time_point armed = link::time_point::max();  // the next route_due
   std::uint64_t resident = 0; // bytes read through the map since it was last released
   metrics::value* dispatched = nullptr;
   metrics::value* reread = nullptr;
@@ -49,10 +52,21 @@ struct dispatcher_state {
   void on_delivered(const std::string& peer, const v1::Delivered& d);
   void on_rejected(const std::string& peer, const v1::Rejected& r);
   void on_down(const v1::LinkDown& d);
+  void on_status(const std::string& peer, const v1::LinkStatus& status);
   attached_link* find(const std::string& link, std::uint64_t session);
   /// The link, if it speaks of this epoch; otherwise it has been told.
   attached_link* current(const std::string& peer, const std::string& link, std::uint64_t session, std::uint64_t epoch);
   void refuse(const std::string& peer, std::uint64_t session, v1::LinkRefusal::Reason why, const std::string& detail);
+
+  // Routes.
+  static moment present();
+  void on_route_due();
+  void on_command(const v1::LinkCommand& c);
+  void tell();
+  void tell_switch(const v1::LinkSwitch& s);
+  void tell_link(const route_board& board, const std::string& link);
+  void arm(std::optional<link::time_point> due);
+  void show();
 
   // To links.
   void pump();

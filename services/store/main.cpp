@@ -1,3 +1,4 @@
+#include "services/store/control.hpp"
 #include "services/store/store.hpp"
 
 using namespace holdfast;
@@ -12,6 +13,11 @@ int main(int argc, char** argv) {
       if (!ctx->file->set_aside().empty())
         rt.alarm("store_damaged", true, "set aside " + ctx->file->set_aside());
       store::open_sockets(ctx);
+      rt.on_control([ctx = ctx.get()](const v1::ControlRequest& request, v1::ControlReply& reply) {
+        return store::answer_links(ctx->rt.config().links, [ctx] { return ctx->links.get(); },
+                                   [ctx](const v1::LinkCommand& c) { ctx->dispatcher.send(store::link_command{c}); },
+                                   request, reply);
+      });
       return std::vector<actor::child_spec>{
         {"writer", [ctx](caf::actor_system& s) { return store::spawn_writer(s, ctx); }},
         {"dispatcher", [ctx](caf::actor_system& s) { return store::spawn_dispatcher(s, ctx); }},

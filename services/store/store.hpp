@@ -5,6 +5,7 @@
 //   delivery_state.hpp   what each destination has, and so what can go           (core)
 //   delivery_lane.hpp    what one destination lacks of one class                 (core)
 //   dispatch_plan.hpp    which batch goes to which link next                     (core)
+//   route_board.hpp      which link carries what of one destination              (core)
 //   batch_file.hpp       the LMDB file
 //   writer_actor.cpp     WRITER: offers in, one commit for all that wait, acknowledgements out
 //   dispatcher_actor.cpp DISPATCHER: leases to links, acknowledgements back to WRITER
@@ -13,6 +14,7 @@
 
 #include "common/actor/slot.hpp"
 #include "common/service/runtime.hpp"
+#include "holdfast/v1/control.pb.h"
 #include "services/store/batch_file.hpp"
 
 #include <caf/all.hpp>
@@ -20,6 +22,7 @@
 #include <atomic>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -47,6 +50,11 @@ struct confirmed { std::string destination, record_class; std::vector<seq_range>
 struct subscribe {};
 /// A destination has numbers that this store did not give it: begin a new epoch.
 struct renew { std::string why; };
+/// To be written with the next commit.
+struct keep {
+  std::map<std::string, v1::LinkRow> links;
+  std::map<std::string, v1::JournalRow> journals;  // by destination
+};
 struct commit_due {};
 struct housekeeping_due {};
 
@@ -65,6 +73,26 @@ struct stored { std::vector<batch> batches; };
 /// From the bus: a LinkMessage, parsed there.
 struct from_link { std::string peer; std::shared_ptr<const v1::LinkMessage> message; };
 struct pump_due {};
+struct route_due {};
+/// What an operator wants of a link that is configured.
+struct link_command { v1::LinkCommand command; };
+
+/// What DISPATCHER last said of its links, for the bus thread.
+class link_view {
+public:
+  void set(v1::LinksReply r) {
+    std::lock_guard lock(mutex_);
+    reply_ = std::move(r);
+  }
+  v1::LinksReply get() const {
+    std::lock_guard lock(mutex_);
+    return reply_;
+  }
+
+private:
+  mutable std::mutex mutex_;
+  v1::LinksReply reply_;
+};
 
 /// What both need.
 struct context {
@@ -75,6 +103,7 @@ struct context {
   std::atomic<std::uint64_t> queued_bytes{0};  // offers on their way to WRITER
   actor::slot writer;
   actor::slot dispatcher;
+  link_view links{};
 };
 
 caf::actor spawn_writer(caf::actor_system& system, std::shared_ptr<context> ctx);
@@ -91,9 +120,12 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(holdfast::store::confirmed)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(holdfast::store::subscribe)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(holdfast::store::renew)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(holdfast::store::renewed)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(holdfast::store::keep)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(holdfast::store::commit_due)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(holdfast::store::housekeeping_due)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(holdfast::store::undelivered)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(holdfast::store::stored)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(holdfast::store::from_link)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(holdfast::store::pump_due)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(holdfast::store::route_due)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(holdfast::store::link_command)

@@ -176,6 +176,14 @@ void writer_state::on_renew(const renew& r) {
   self->send(listener, renewed{});
 }
 
+void writer_state::on_keep(const keep& k) {
+  for (auto& [link, row] : k.links)
+    notes.links[link] = row;
+  for (auto& [destination, row] : k.journals)
+    notes.journals[destination] = row;
+  schedule_commit(confirm_delay);
+}
+
 void writer_state::on_housekeeping() {
   beat->beat();
   ctx->file->env().clear_dead_readers();  // a reader that was killed would keep every freed page from being used again
@@ -208,6 +216,7 @@ caf::behavior writer(caf::stateful_actor<writer_state>* self, std::shared_ptr<co
       self->state.commit();
     },
     [self](const renew& r) { self->state.on_renew(r); },
+    [self](const keep& k) { self->state.on_keep(k); },
     [self](const subscribe&) { self->state.on_subscribe(caf::actor_cast<caf::actor>(self->current_sender())); },
     [self](const housekeeping_due&) { self->state.on_housekeeping(); },
     [self](caf::tick_atom) {

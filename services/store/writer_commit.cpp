@@ -29,7 +29,7 @@ void writer_state::commit() {
       return drop_offers();  // they are tried again with the next beat
   if (space.short_of_room() || (!pending.empty() && !affordable()))
     return drop_offers();
-  if (pending.empty() && changed.empty() && removable.empty())
+  if (pending.empty() && changed.empty() && removable.empty() && notes.links.empty() && notes.journals.empty())
     return;
   if (step(what::all))
     return;
@@ -68,6 +68,7 @@ bool writer_state::step(what w) {
     bytes = u.used_bytes();
     u.commit();
     changed.clear();
+    notes = {};
     removable = std::move(rest);
   } catch (const storage::error& e) {
     if (e.full() && ctx->file->env().clear_dead_readers() > 0)
@@ -90,6 +91,10 @@ bool writer_state::step(what w) {
 std::map<std::string, std::vector<seq_range>> writer_state::apply_confirmed(batch_file::update& u) {
   for (auto& [key, dirty] : changed)
     u.delivered(key.first, key.second, delivery.delivered(key.first, key.second));
+  for (auto& [link, row] : notes.links)
+    u.link(link, row);
+  for (auto& [destination, row] : notes.journals)
+    u.journal(destination, row);
   std::map<std::string, std::vector<seq_range>> rest;
   auto most = space.removals();
   for (auto& [record_class, ranges] : removable)

@@ -23,6 +23,7 @@ struct writer_state {
   std::uint64_t pending_bytes = 0;
   std::map<std::pair<std::string, std::string>, bool> changed;  // destination, class: its delivery row
   std::map<std::string, std::vector<seq_range>> removable;      // class
+  keep notes;                                                   // of DISPATCHER
   bool commit_scheduled = false;
   store::space space;
   bool full = false;  // as producers were told
@@ -48,6 +49,7 @@ struct writer_state {
   void on_confirmed(const confirmed& c);
   void on_subscribe(const caf::actor& who);
   void on_renew(const renew& r);
+  void on_keep(const keep& k);
   void on_housekeeping();
   void schedule_commit(std::chrono::milliseconds delay);
   void warn_of_unwanted() const;

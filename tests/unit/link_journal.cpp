@@ -62,3 +62,30 @@ TEST_CASE("a second switch before anything arrived prolongs the gap, also when n
   j.delivered("telemetry", "sat", start + 61s);
   CHECK(j.entries().back().gap == 60s);
 }
+
+TEST_CASE("a diversion becomes a switch or nothing, in its own line", "[link]") {
+  switch_journal j;
+  j.add(entry("", "fibre"), start);
+  j.delivered("telemetry", "fibre", start + 1s);
+  CHECK_FALSE(j.resolve("telemetry", "switched", "silence"));
+  auto diverted = entry("fibre", "5g");
+  diverted.kind = "diverted";
+  j.add(diverted, start + 1200ms);
+  CHECK_FALSE(j.resolve("critical", "switched", "silence"));
+  SECTION("the link was dead") {
+    CHECK(j.delivered("telemetry", "5g", start + 1300ms));
+    CHECK(j.resolve("telemetry", "switched", "silence"));
+    CHECK(j.entries().back().gap == 300ms);
+    CHECK(j.entries().back().cause == "silence");
+  }
+  SECTION("it was not, and what the other link brings is no gap's end") {
+    CHECK(j.resolve("telemetry", "returned", "answered"));
+    CHECK_FALSE(j.delivered("telemetry", "5g", start + 1300ms));
+    CHECK_FALSE(j.entries().back().gap);
+    j.add(entry("fibre", "5g"), start + 9s);
+    CHECK(j.delivered("telemetry", "5g", start + 9100ms));
+    CHECK(j.entries().back().gap == 7800ms);
+  }
+  CHECK(j.entries().size() >= 2);
+  CHECK_FALSE(j.resolve("telemetry", "switched", "again"));
+}

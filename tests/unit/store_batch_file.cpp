@@ -40,6 +40,28 @@ TEST_CASE("an update that is not committed leaves nothing", "[store]") {
   CHECK(append(*f, "kept", 2) == seq_range{1, 2});
 }
 
+TEST_CASE("a reopened store knows what was kept of links and switches", "[store]") {
+  bench b;
+  auto f = b.open();
+  CHECK(f->links().empty());
+  {
+    batch_file::update u(*f);
+    holdfast::v1::LinkRow row;
+    row.set_drained(true);
+    row.set_used_day(17);
+    u.link("fibre", row);
+    holdfast::v1::JournalRow journal;
+    journal.add_switches()->set_from("fibre");
+    u.journal("centre", journal);
+    u.commit();
+  }
+  f.reset();
+  f = b.open();
+  CHECK(f->links().at("fibre").drained());
+  CHECK(f->links().at("fibre").used_day() == 17);
+  CHECK(f->journals().at("centre").switches(0).from() == "fibre");
+}
+
 TEST_CASE("a reopened store knows its numbers, producers and deliveries", "[store]") {
   bench b;
   auto f = b.open();

@@ -41,10 +41,12 @@ TEST_CASE("what a destination has beyond its confirmations is compared, not beli
   CHECK(l.front(kind::backlog) == seq_range{76, 100});
   CHECK(l.backlog_records() == 40);
   CHECK(l.oldest() == 61);
-  l.leased({61, 70}, {.link = "a", .how = kind::check});
+  l.leased({61, 70}, "a", kind::check);
   CHECK(l.acknowledged({61, 70}).size() == 1);
-  l.leased({71, 75}, {.link = "a", .how = kind::check});
-  CHECK(l.rejected(71, false));
+  CHECK_FALSE(l.checked());
+  l.leased({71, 75}, "a", kind::check);
+  CHECK_FALSE(l.rejected(71, "b", false));
+  CHECK(l.rejected(71, "a", false));
   CHECK(l.checked());
   CHECK(l.front(kind::backlog) == seq_range{71, 100});
 }
@@ -60,10 +62,10 @@ TEST_CASE("numbers that were never given are told", "[store]") {
 
 TEST_CASE("what a destination confirmed and lacks becomes a gap", "[store]") {
   auto l = at_100();
-  l.leased({61, 70}, {.link = "a", .how = kind::backlog});
+  l.leased({61, 70}, "a", kind::backlog);
   CHECK(l.reconcile({{11, 20}}));
   CHECK(l.front(kind::gap) == seq_range{1, 10});
-  l.leased({1, 10}, {.link = "a", .how = kind::gap});
+  l.leased({1, 10}, "a", kind::gap);
   l.acknowledged({1, 10});
   CHECK(l.front(kind::gap) == seq_range{21, 60});  // 61 to 70 are on their way
   CHECK(l.oldest() == 61);
@@ -83,10 +85,9 @@ TEST_CASE("an old session's claims and losses do not outlive it", "[store]") {
 
 TEST_CASE("an acknowledgement confirms whole leases; what else it says is a claim", "[store]") {
   auto l = at_100();
-  l.leased({61, 70}, {.link = "a", .how = kind::backlog});
-  l.leased({71, 80}, {.link = "a", .how = kind::backlog});
-  const auto complete = l.acknowledged({61, 75});
-  CHECK((complete.size() == 1 && complete.begin()->first == 61));
+  l.leased({61, 70}, "a", kind::backlog);
+  l.leased({71, 80}, "a", kind::backlog);
+  CHECK(l.acknowledged({61, 75}) == std::vector<seq_range>{{61, 70}});
   CHECK(l.checked());  // of 71 to 80 nothing is confirmed
   CHECK(l.acknowledged({85, 90}).empty());
   CHECK(l.front(kind::check) == seq_range{85, 90});
@@ -103,8 +104,8 @@ TEST_CASE("what is there under other epochs is compared too, and is never foreig
 TEST_CASE("a gap that is not taken is not offered again before the next session", "[store]") {
   auto l = at_100();
   l.reconcile({});
-  l.leased({1, 60}, {.link = "a", .how = kind::gap});
-  CHECK(l.rejected(1, true));
+  l.leased({1, 60}, "a", kind::gap);
+  CHECK(l.rejected(1, "a", true));
   CHECK_FALSE(l.front(kind::gap));
   l.reconcile({});
   CHECK(l.front(kind::gap) == seq_range{1, 60});
@@ -114,9 +115,9 @@ TEST_CASE("a returned lease is what it was", "[store]") {
   auto l = at_100();
   l.stored({101, 110}, true);
   l.reconcile({{21, 75}});
-  l.leased({61, 70}, {.link = "a", .how = kind::check});
-  l.leased({101, 110}, {.link = "a", .how = kind::live});
-  l.leased({1, 20}, {.link = "a", .how = kind::gap});
+  l.leased({61, 70}, "a", kind::check);
+  l.leased({101, 110}, "a", kind::live);
+  l.leased({1, 20}, "a", kind::gap);
   l.link_down("b");
   CHECK(l.has_leases());
   l.link_down("a");
@@ -133,7 +134,7 @@ TEST_CASE("a batch that is larger than the destination takes waits aside for its
   p.stored("telemetry", {1, 10});
   p.stored("telemetry", {11, 20});
   p.leased(*p.next(), {1, 10}, 100, start);
-  p.rejected("telemetry", 1, dispatch_plan::rejection::aside, start);
+  p.rejected("a", "telemetry", 1, dispatch_plan::rejection::aside, start);
   CHECK_FALSE(p.foreign());
   CHECK(p.in_flight_bytes() == 0);
   CHECK(p.parked_records() == 10);
@@ -153,7 +154,7 @@ TEST_CASE("claims are compared before anything else goes", "[store]") {
   auto o = p.next();
   CHECK((o->record_class == "telemetry" && o->how == kind::check && o->todo == seq_range{1, 10}));
   p.leased(*o, {1, 10}, 24, start);
-  CHECK(p.acknowledged("telemetry", {1, 10}, start) == std::vector<seq_range>{{1, 10}});
+  CHECK(p.acknowledged("a", "telemetry", {1, 10}, start) == std::vector<seq_range>{{1, 10}});
   o = p.next();
   CHECK((o->record_class == "critical" && o->how == kind::gap && o->todo == seq_range{1, 50}));
 }
@@ -168,13 +169,13 @@ TEST_CASE("a destination with other numbers gets nothing until the store has a n
     CHECK_FALSE(p.settled());
     p.leased(*p.next(true), {1, 10}, 24, start);
     CHECK_FALSE(p.settled());
-    p.acknowledged("telemetry", {1, 10}, start);
+    p.acknowledged("a", "telemetry", {1, 10}, start);
   }
   SECTION("it has something else") {
     p.reconcile({{"telemetry", {{1, 10}}}});
     CHECK_FALSE(p.foreign());
     p.leased(*p.next(), {1, 10}, 24, start);
-    p.rejected("telemetry", 1, dispatch_plan::rejection::conflict, start);
+    p.rejected("a", "telemetry", 1, dispatch_plan::rejection::conflict, start);
     CHECK(p.foreign());
   }
   CHECK(p.settled());
@@ -184,22 +185,55 @@ TEST_CASE("a destination with other numbers gets nothing until the store has a n
   CHECK_FALSE(p.any_ready());
 }
 
-// Whatever order things happen in, each number ends as confirmed, and no two leases overlap.
+TEST_CASE("a batch that two links hold returns when neither does any more", "[store]") {
+  auto l = at_100();
+  l.leased({61, 70}, "a", kind::live);
+  l.want_copy(61, "b");
+  l.want_copy(61, "c");
+  CHECK(l.copy(kind::live, "b") == seq_range{61, 70});
+  CHECK_FALSE(l.copy(kind::backlog, "b"));
+  l.leased({61, 70}, "b", kind::live);
+  CHECK_FALSE(l.copy(kind::live, "c"));  // two are enough
+  l.link_down("a");
+  CHECK(l.front(kind::backlog) == seq_range{71, 100});
+  l.want_copies("c");
+  CHECK(l.copy(kind::live, "c") == seq_range{61, 70});
+  CHECK(l.rejected(61, "b", false));
+  CHECK(l.front(kind::backlog) == seq_range{61, 100});
+  CHECK_FALSE(l.copy(kind::live, "c"));
+}
+
+TEST_CASE("whoever has the batch still, an acknowledgement confirms it; of one that nobody has it is a claim", "[store]") {
+  auto l = at_100();
+  l.leased({61, 70}, "a", kind::backlog);
+  l.want_copy(61, "b");
+  l.leased({61, 70}, "b", kind::backlog);
+  l.leased({71, 80}, "a", kind::backlog);
+  l.link_down("a");
+  CHECK(l.acknowledged({61, 80}) == std::vector<seq_range>{{61, 70}});
+  CHECK(l.front(kind::check) == seq_range{71, 80});
+  CHECK_FALSE(l.has_leases());
+}
+
+// Whatever order things happen in, each number ends as confirmed; no leases overlap but the two of one batch.
 TEST_CASE("every number of a lane is somewhere, once", "[store]") {
-  for (unsigned seed = 1; seed <= 200; ++seed) {
+  for (unsigned seed = 1; seed <= 400; ++seed) {
     INFO("seed " << seed);
     std::mt19937 chance(seed);
     delivery_lane l;
     std::uint64_t head = 0;
     std::set<std::uint64_t> confirmed;
-    std::map<std::uint64_t, std::pair<seq_range, std::string>> leases;
+    struct held { seq_range r; std::set<std::string> links; };
+    std::map<std::uint64_t, held> leases;
+    const auto any_link = [&] { return std::string(1, static_cast<char>('a' + chance() % 3)); };
     const auto confirm = [&](seq_range r) {
-      l.acknowledged(r);
+      REQUIRE(l.acknowledged(r) == std::vector<seq_range>{r});
       for (auto n = r.first; n <= r.last; ++n)
         confirmed.insert(n);
     };
     for (int n = 0; n < 300; ++n) {
-      switch (chance() % 8) {
+      const auto link = any_link();
+      switch (chance() % 9) {
         case 0: l.stored({head + 1, head + 5}, chance() % 2 == 0); head += 5; break;
         case 1: {
           std::vector<seq_range> present;
@@ -209,41 +243,50 @@ TEST_CASE("every number of a lane is somewhere, once", "[store]") {
           REQUIRE(l.reconcile(present));
           break;
         }
-        case 2: {
-          const std::string link(1, static_cast<char>('a' + chance() % 2));
+        case 2:
           l.link_down(link);
-          std::erase_if(leases, [&](auto& e) { return e.second.second == link; });
+          for (auto& [first, h] : leases)
+            h.links.erase(link);
+          std::erase_if(leases, [](auto& e) { return e.second.links.empty(); });
           break;
-        }
         case 3:
           if (!leases.empty()) {
-            confirm(leases.begin()->second.first);
+            confirm(leases.begin()->second.r);
             leases.erase(leases.begin());
           }
           break;
         case 4:
           if (!leases.empty()) {
-            l.rejected(leases.begin()->first, false);
-            leases.erase(leases.begin());
+            auto& [first, h] = *leases.begin();
+            REQUIRE(l.rejected(first, *h.links.begin(), false));
+            h.links.erase(h.links.begin());
+            if (h.links.empty())
+              leases.erase(leases.begin());
           }
           break;
+        case 5: l.want_copies(link, chance() % 2 == 0 ? any_link() : ""); break;
         default: {
           const auto how = static_cast<kind>(chance() % 4);
-          if (const auto todo = l.front(how)) {
-            const seq_range batch{todo->first, std::min(todo->last, todo->first + 4)};
+          if (const auto batch = l.copy(how, link)) {
+            auto& h = leases.at(batch->first);
+            REQUIRE(h.r == *batch);
+            REQUIRE((h.links.size() == 1 && !h.links.contains(link)));
+            l.leased(*batch, link, how);
+            h.links.insert(link);
+          } else if (const auto todo = l.front(how)) {
+            const seq_range r{todo->first, std::min(todo->last, todo->first + 4)};
             for (auto& [first, other] : leases)
-              REQUIRE((other.first.last < batch.first || other.first.first > batch.last));
-            const std::string link(1, static_cast<char>('a' + chance() % 2));
-            l.leased(batch, {.link = link, .how = how});
-            leases[batch.first] = {batch, link};
+              REQUIRE((other.r.last < r.first || other.r.first > r.last));
+            l.leased(r, link, how);
+            leases[r.first] = {r, {link}};
           }
         }
       }
     }
     std::uint64_t open = l.live_records() + l.backlog_records();
-    for (auto& [first, lease] : leases)
-      for (auto n = lease.first.first; n <= lease.first.last; ++n)
-        open += confirmed.contains(n) ? 0 : 1;
+    for (auto& [first, h] : leases)
+      for (auto i = h.r.first; i <= h.r.last; ++i)
+        open += confirmed.contains(i) ? 0 : 1;
     CHECK(open + confirmed.size() == head);
   }
 }

@@ -1,0 +1,47 @@
+#include "services/store/control.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+
+namespace holdfast::store {
+
+namespace {
+
+void command(const std::vector<config::link>& links, const std::function<void(const v1::LinkCommand&)>& order,
+             const v1::LinkCommand& c, v1::ControlReply& reply) {
+  if (std::none_of(links.begin(), links.end(), [&](auto& l) { return l.name == c.link(); })) {
+    std::vector<std::string> names;
+    for (auto& l : links)
+      names.push_back(l.name);
+    return reply.set_error(fmt::format("failed to command link '{}': there is {}", c.link(),
+                                       names.empty() ? "no link" : fmt::format("{}", fmt::join(names, ", "))));
+  }
+  if (c.what() == v1::LinkCommand::WHAT_UNSPECIFIED || !v1::LinkCommand::What_IsValid(c.what()))
+    return reply.set_error(fmt::format("failed to command link '{}': drain, undrain, pin or unpin", c.link()));
+  order(c);
+  reply.set_ok(true);
+}
+
+} // namespace
+
+bool answer_links(const std::vector<config::link>& links, const std::function<v1::LinksReply()>& view,
+                  const std::function<void(const v1::LinkCommand&)>& order, const v1::ControlRequest& request,
+                  v1::ControlReply& reply) {
+  if (request.has_link()) {
+    command(links, order, request.link(), reply);
+    return true;
+  }
+  if (!request.has_links())
+    return false;
+  *reply.mutable_links() = view();
+  auto& switches = *reply.mutable_links()->mutable_switches();
+  const auto most = static_cast<int>(std::min<std::uint32_t>(request.links().switches(), INT32_MAX));
+  if (most > 0 && switches.size() > most)
+    switches.DeleteSubrange(0, switches.size() - most);
+  reply.set_ok(true);
+  return true;
+}
+
+} // namespace holdfast::store

@@ -1,0 +1,18 @@
+#pragma once
+
+#include "common/config/config.hpp"
+#include "holdfast/v1/control.pb.h"
+
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace holdfast::store {
+
+/// What the store answers on its control endpoint: `view` has the links and all switches, `order` carries a command out.
+/// False: the request is another one.
+bool answer_links(const std::vector<config::link>& links, const std::function<v1::LinksReply()>& view,
+                  const std::function<void(const v1::LinkCommand&)>& order, const v1::ControlRequest& request,
+                  v1::ControlReply& reply);
+
+} // namespace holdfast::store

@@ -1,0 +1,141 @@
+// The dispatch plan with routes: which link gets what, and what goes over two.
+
+#include "store_dispatch_support.hpp"
+
+using namespace dispatch_test;
+
+namespace {
+
+dispatch_plan ready_links(const std::string& names, const holdfast::link::route& r, std::uint64_t window = 100'000) {
+  dispatch_plan p(classes, 0);
+  p.route("telemetry", r);
+  for (const char c : names)
+    p.link_ready(std::string(1, c), window);
+  return p;
+}
+
+} // namespace
+
+TEST_CASE("a class goes over its carrier only, whatever else is ready", "[store]") {
+  auto p = ready_links("abc", {{"b"}, "", "a"}, 150);
+  p.stored("telemetry", {1, 30});
+  CHECK(steps(p) == orders{"b telemetry 1", "b telemetry 11"});
+  p.link_down("b");
+  CHECK(step(p) == "nothing");
+  CHECK(p.live_records() == 0);  // nothing carries it: a backlog
+  p.stored("telemetry", {31, 40});
+  CHECK(p.backlog_records() == 40);
+  p.stored("critical", {1, 10});  // has no route set
+  CHECK(step(p) == "a critical 1");
+  p.route("telemetry", {{"c"}, "", ""});
+  CHECK(steps(p) == orders{"c telemetry 1 h", "c telemetry 11 h"});
+}
+
+TEST_CASE("a duplicate class goes over both carriers, and either may lead", "[store]") {
+  auto p = ready_links("abc", {{"a", "b"}, "", "c"}, 150);
+  p.stored("telemetry", {1, 40});
+  CHECK(steps(p) == orders{"a telemetry 1", "a telemetry 11", "b telemetry 1", "b telemetry 11"});
+  p.acknowledged("b", "telemetry", {1, 20}, start);
+  CHECK(steps(p) == orders{"b telemetry 21", "b telemetry 31"});  // a has no room yet
+  p.link_down("b");
+  CHECK(p.backlog_records() == 20);
+  p.acknowledged("a", "telemetry", {1, 20}, start);
+  CHECK(steps(p) == orders{"a telemetry 21 h", "a telemetry 31 h"});
+}
+
+TEST_CASE("a link that goes down returns only what nobody else holds", "[store]") {
+  auto p = ready_links("ab", {{"a", "b"}, "", ""});
+  p.stored("telemetry", {1, 10});
+  CHECK(steps(p) == orders{"a telemetry 1", "b telemetry 1"});
+  p.link_down("a");
+  CHECK(p.backlog_records() == 0);
+  CHECK_FALSE(p.settled());
+  p.link_down("b");
+  CHECK(p.backlog_records() == 10);
+}
+
+TEST_CASE("a trial gets the same, what is on its way first", "[store]") {
+  auto p = ready_links("ab", {{"b"}, "", "a"});
+  p.stored("telemetry", {1, 20});
+  CHECK(steps(p) == orders{"b telemetry 1", "b telemetry 11"});
+  p.route("telemetry", {{"b"}, "a", ""});
+  p.stored("telemetry", {21, 30});
+  CHECK(steps(p) == orders{"a telemetry 1", "a telemetry 11", "b telemetry 21", "a telemetry 21"});
+  p.route("telemetry", {{"a"}, "", "b"});  // it was good: nothing goes twice
+  p.stored("telemetry", {31, 40});
+  CHECK(steps(p) == orders{"a telemetry 31"});
+}
+
+TEST_CASE("what a suspected link holds goes over the next one, in order and before anything new", "[store]") {
+  auto p = ready_links("ab", {{"a"}, "", "b"});
+  p.add_backlog("telemetry", {1, 10});
+  p.stored("telemetry", {11, 30});
+  CHECK(steps(p) == orders{"a telemetry 11", "a telemetry 21", "a telemetry 1 h"});
+  p.stored("telemetry", {31, 40});
+  p.route("telemetry", {{"b"}, "", "a"});
+  p.share("a");
+  CHECK(steps(p) == orders{"b telemetry 11", "b telemetry 21", "b telemetry 31", "b telemetry 1 h"});
+  SECTION("it answers after all") {
+    p.acknowledged("a", "telemetry", {1, 30}, start);
+    p.route("telemetry", {{"a"}, "", "b"});
+    p.stored("telemetry", {41, 50});
+    CHECK(steps(p) == orders{"a telemetry 31", "a telemetry 41"});  // or 41 would be there before 31
+    p.acknowledged("b", "telemetry", {1, 40}, start);
+    p.acknowledged("a", "telemetry", {31, 50}, start);
+  }
+  SECTION("it was dead") {
+    p.release("a");
+    CHECK(p.backlog_records() == 0);
+    CHECK(step(p) == "nothing");
+    p.acknowledged("b", "telemetry", {1, 40}, start);
+  }
+  CHECK(p.in_flight_bytes() == 0);
+  CHECK_FALSE(p.oldest("telemetry"));
+}
+
+TEST_CASE("a released link gets nothing before it carries again", "[store]") {
+  dispatch_plan p(classes, 20);
+  p.link_ready("a", 1000);
+  p.stored("telemetry", {1, 10});
+  CHECK(step(p) == "a telemetry 1");
+  p.release("a");
+  CHECK(p.ready("a"));
+  CHECK(p.in_flight_bytes() == 0);
+  CHECK(step(p) == "nothing");
+  CHECK(p.acknowledged("a", "telemetry", {1, 10}, start).empty());  // late, and nobody has it leased: a claim
+  p.resume("a");
+  CHECK(steps(p) == orders{"a telemetry 1 check"});
+  p.acknowledged("a", "telemetry", {1, 10}, start);
+  CHECK_FALSE(p.oldest("telemetry"));
+}
+
+TEST_CASE("comparisons and gaps go over any link where no carrier is ready, and to another when one is suspected",
+          "[store]") {
+  dispatch_plan p({{"telemetry", 100}}, 20);
+  p.opened("telemetry", 40);
+  p.add_backlog("telemetry", {21, 40});
+  p.route("telemetry", {});
+  p.link_ready("a", 1000);
+  p.reconcile({{"telemetry", {{11, 30}}}});
+  CHECK(step(p) == "a telemetry 21 check");
+  CHECK(step(p) == "nothing");
+  p.link_ready("b", 1000);
+  p.reconcile({{"telemetry", {{11, 30}}}});
+  CHECK(step(p) == "nothing");
+  p.route("telemetry", {{"b"}, "", ""});
+  p.share("a");
+  CHECK(step(p) == "b telemetry 21 check");
+  p.acknowledged("b", "telemetry", {21, 30}, start);
+  CHECK(steps(p) == orders{"b telemetry 1 gap", "b telemetry 31 h"});
+}
+
+TEST_CASE("a copy that cannot be made is not asked for again", "[store]") {
+  auto p = ready_links("ab", {{"a", "b"}, "", ""});
+  p.stored("telemetry", {1, 10});
+  step(p);
+  const auto o = p.next();
+  REQUIRE(o);
+  CHECK((o->copy && o->link == "b" && o->todo == seq_range{1, 10}));
+  p.skipped(*o);
+  CHECK(step(p) == "nothing");
+}
