@@ -78,6 +78,7 @@ void dispatcher_state::on_link(const from_link& m) {
     case v1::LinkMessage::kDelivered: return on_delivered(m.peer, m.message->delivered());
     case v1::LinkMessage::kDown: return on_down(m.message->down());
     case v1::LinkMessage::kRejected: return on_rejected(m.peer, m.message->rejected());
+    case v1::LinkMessage::kStatus: return;  // nothing is done with it yet
     case v1::LinkMessage::MESSAGE_NOT_SET: return;
   }
 }
