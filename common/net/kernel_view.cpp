@@ -4,6 +4,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 namespace holdfast::net {
 
@@ -64,7 +65,8 @@ void kernel_view::take_link(const netlink_event& e) {
 void kernel_view::take_answer(const netlink_event& e) {
   if (e.sequence != route_asked_)
     return;
-  now_.route = true;
+  if (!std::exchange(now_.route, true))
+    now_.detail = fmt::format("a route to {} is there", to_->to_string());
   if (!interface_.empty() || e.interface == index_)
     return;
   index_ = e.interface;

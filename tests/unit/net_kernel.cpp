@@ -41,7 +41,8 @@ std::string link_message(unsigned short type, int index, const std::string& name
 }
 
 std::string route_message(unsigned short type, std::uint32_t out, std::uint32_t port = 0, std::uint32_t sequence = 0) {
-  return message(type, bytes(rtmsg{}) + attribute(RTA_DST, "\1\2\3\4") + attribute(RTA_OIF, bytes(out)), port, sequence);
+  const auto attributes = attribute(RTA_DST, "\1\2\3\4") + attribute(RTA_OIF, bytes(out));
+  return message(type, bytes(rtmsg{}) + attributes, port, sequence);
 }
 
 std::string refusal(int error, std::uint32_t sequence) {
@@ -91,8 +92,9 @@ struct bench {
 // -- messages ---------------------------------------------------------------------------------------------------------
 
 TEST_CASE("one datagram of the kernel has several messages", "[net]") {
-  const auto all = link_message(RTM_NEWLINK, 7, "wwan0", IFF_UP | carrier) + link_message(RTM_NEWLINK, 7, "wwan0", IFF_UP)
-                   + link_message(RTM_NEWLINK, 7, "wwan0", carrier) + link_message(RTM_DELLINK, 7, "wwan0", IFF_UP | carrier)
+  const auto all = link_message(RTM_NEWLINK, 7, "wwan0", IFF_UP | carrier)
+                   + link_message(RTM_NEWLINK, 7, "wwan0", IFF_UP) + link_message(RTM_NEWLINK, 7, "wwan0", carrier)
+                   + link_message(RTM_DELLINK, 7, "wwan0", IFF_UP | carrier)
                    + message(RTM_NEWADDR, bytes(ifaddrmsg{})) + message(RTM_DELADDR, bytes(ifaddrmsg{}))
                    + message(RTM_NEWNEIGH, "neighbours do not matter") + route_message(RTM_NEWROUTE, 7, own, 12)
                    + route_message(RTM_DELROUTE, 9) + refusal(ENETUNREACH, 13) + message(NLMSG_DONE, bytes(0));
