@@ -71,6 +71,7 @@ void session_state::on_welcome(const v1::LinkWelcome& w) {
   gateway = w.gateway();
   epoch = w.epoch();
   wanted = true;  // until it says otherwise
+  order.clear();
   unwanted_since = {};
   report();
   if (established && same)

@@ -53,7 +53,7 @@ void session_state::connect() {
 void session_state::wait_for_breaker() {
   const auto now = clock::now();
   const auto wait = std::max<clock::duration>(watch->next_attempt().value_or(now) - now, std::chrono::milliseconds(1));
-  state("circuit open", fmt::format("too many attempts failed; next in {} ms",
+  state("circuit open", fmt::format("{}; too many attempts failed, next in {} ms", watch->cause(),
                                     std::chrono::duration_cast<std::chrono::milliseconds>(wait).count()), false);
   self->delayed_send(self, wait, connect_due{attempt});
   watched();
