@@ -14,9 +14,19 @@ v1::LinkStatus::Health to_message(link::health h) {
   return static_cast<v1::LinkStatus::Health>(h);  // the same names in the same order
 }
 
+// A capped link is not assumed to be faster than its cap.
+link::profile profile_of(const config::link& l) {
+  auto p = l.tuning;
+  if (l.bandwidth.count > 0)
+    p.monitor.assumed_rate = std::min(p.monitor.assumed_rate, static_cast<double>(l.bandwidth.count));
+  return p;
+}
+
 std::uint64_t micros(link::seconds s) { return static_cast<std::uint64_t>(std::max(s.count(), 0.0) * 1e6); }
 
 } // namespace
+
+link_watch::link_watch(const config::link& l) : monitor_(profile_of(l)), breaker_(l.tuning.breaker) {}
 
 void link_watch::opened(time_point now) {
   sent_.clear();

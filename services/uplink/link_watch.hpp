@@ -29,7 +29,7 @@ public:
     bool changed = false;              ///< health() did: tell the store
   };
 
-  explicit link_watch(const config::link& l) : monitor_(l.tuning), breaker_(l.tuning.breaker) {}
+  explicit link_watch(const config::link& l);
 
   // -- attempts. Those that were not counted leave the breaker as it is.
   /// May one go? If not, `next_attempt` says when.

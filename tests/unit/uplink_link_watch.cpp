@@ -218,6 +218,19 @@ TEST_CASE("bytes on the wire are summed over connections", "[uplink]") {
   CHECK(b.w.wire_bytes() == 1510);
 }
 
+TEST_CASE("a capped link is given the time that its cap takes, before anything was measured", "[uplink]") {
+  using config::bytes;
+  for (const auto& [cap, expected] : {std::pair{bytes{32'000}, health::up}, std::pair{bytes{}, health::down}}) {
+    config::link slow;
+    slow.bandwidth = cap;
+    bench b{link_watch(slow)};
+    b.stand();
+    b.w.sent("telemetry", 1, 100'000, false, b.now);  // 3 s
+    b.pass(2500ms);
+    CHECK(b.is() == expected);
+  }
+}
+
 TEST_CASE("segments that are sent again are lost ones", "[uplink]") {
   bench b;
   b.stand();
