@@ -23,8 +23,8 @@ class WireMessage;
 namespace holdfast::uplink {
 
 /// One attempt at a connection to the destination, and the connection it becomes: resolve, connect, TLS, frames. Lives
-/// in the io loop's thread, where alone it uses `addresses`; start(), send(), path() and close() may be called from any.
-/// Callbacks run in the io loop's thread; on_end comes exactly once and is the last.
+/// in the io loop's thread, where alone it uses `addresses`; start(), send(), path() and close() may be called from
+/// any. Callbacks run in the io loop's thread; on_end comes exactly once and is the last.
 ///
 /// A name is resolved for each attempt; where that fails or takes longer than `resolve_timeout`, the last known
 /// addresses are used.

@@ -1,5 +1,5 @@
-// SESSION: two conversations that need each other. With the store: hello, welcome (gateway and epoch), ready, batches in,
-// delivered ranges out. With the destination: hello with that epoch, welcome with what it already has, data, acks.
+// SESSION: two conversations that need each other. With the store: hello, welcome (gateway and epoch), ready, batches
+// in, delivered ranges out. With the destination: hello with that epoch, welcome with what it already has, data, acks.
 // Here: its life and the store's side.
 
 #include "services/uplink/session_state.hpp"
