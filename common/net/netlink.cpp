@@ -12,7 +12,7 @@ namespace {
 using kind = netlink_event::kind;
 
 template <class T> std::optional<T> read(std::string_view from) {
-  T out;
+  T out{};
   if (from.size() < sizeof out)
     return std::nullopt;
   std::memcpy(&out, from.data(), sizeof out);
