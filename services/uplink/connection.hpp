@@ -2,8 +2,10 @@
 
 #include "common/config/config.hpp"
 #include "common/core/blob.hpp"
+#include "common/net/address_cache.hpp"
 #include "common/net/path.hpp"
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
@@ -21,24 +23,32 @@ class WireMessage;
 namespace holdfast::uplink {
 
 /// One attempt at a connection to the destination, and the connection it becomes: resolve, connect, TLS, frames. Lives
-/// in the io loop's thread; start(), send(), path() and close() may be called from any. Callbacks run in the io loop's
-/// thread; on_end comes exactly once and is the last.
+/// in the io loop's thread, where alone it uses `addresses`; start(), send(), path() and close() may be called from
+/// any. Callbacks run in the io loop's thread; on_end comes exactly once and is the last.
+///
+/// A name is resolved for each attempt; where that fails or takes longer than `resolve_timeout`, the last known
+/// addresses are used.
 class connection : public std::enable_shared_from_this<connection> {
 public:
+  static constexpr std::chrono::milliseconds resolve_timeout{1000};
+
   struct callbacks {
+    /// Goes to this address, from this own one (empty: not decided). Comes again when a connection was made.
+    std::function<void(const std::string& to, const std::string& from)> on_way;
     std::function<void(const std::string& peer)> on_open;
     std::function<void(const v1::WireMessage&)> on_message;
     std::function<void(const std::string& why)> on_end;
   };
 
   static std::shared_ptr<connection> make(boost::asio::io_context& io, const config::link& link,
-                                          std::shared_ptr<boost::asio::ssl::context> tls, callbacks c);
+                                          std::shared_ptr<boost::asio::ssl::context> tls,
+                                          std::shared_ptr<net::address_cache> addresses, callbacks c);
   virtual ~connection() = default;
   virtual void start() = 0;
   /// A ping goes ahead of all that is not yet in the kernel. What waits here is what the store has leased to this link:
   /// its window, or one batch.
   virtual void send(const v1::WireMessage& header, blob payload = {}) = 0;
-  /// What the kernel says of the connection, as of the last call: each has it looked at anew, in the io loop's thread.
+  /// What the kernel says of the connection now; after its end, what it said last.
   virtual net::path_figures path() = 0;
   virtual void close(const std::string& why) = 0;
 };

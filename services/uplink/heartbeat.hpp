@@ -8,8 +8,9 @@
 
 namespace holdfast::uplink {
 
-/// Whether the other end still answers (mission M1). Pure: time is passed in. Anything that arrives is a sign of life;
-/// a ping measures the round trip each interval, smoothed as TCP does (RFC 6298, section 2).
+/// Whether the other end still answers (mission M1), and so whether the session goes on; link::monitor decides much
+/// sooner whether it carries. Pure: time is passed in. Anything that arrives is a sign of life; after an interval of
+/// silence a ping asks for one.
 ///
 /// On a slow link an answer waits behind data. While the other end's TCP takes what waits here, the path is alive, and
 /// silence is forgiven up to `patience` timeouts. No longer: a kernel acknowledges for a program that hangs, too.
@@ -26,15 +27,10 @@ public:
   void heard(clock::time_point now) { last_heard_ = now; }
   /// Id of a ping that is to be sent now.
   std::optional<std::uint64_t> ping_due(clock::time_point now);
-  /// Answers to other pings than the last one measure nothing.
-  void pong(std::uint64_t id, clock::time_point now);
   /// What TCP says now. Bytes acknowledged count while more of them wait: of an idle connection they are but the
   /// ping's.
   void carried(const net::path_figures& path, clock::time_point now);
   bool dead(clock::time_point now) const;
-
-  std::chrono::duration<double> round_trip() const noexcept { return smoothed_; }
-  std::chrono::duration<double> variation() const noexcept { return variation_; }
 
 private:
   std::chrono::milliseconds interval_;
@@ -44,9 +40,6 @@ private:
   clock::time_point last_carried_{};
   std::uint64_t acknowledged_ = 0;
   std::uint64_t id_ = 0;
-  bool measured_ = false;
-  std::chrono::duration<double> smoothed_{0};
-  std::chrono::duration<double> variation_{0};
 };
 
 } // namespace holdfast::uplink

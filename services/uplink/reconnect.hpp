@@ -24,6 +24,8 @@ public:
   void lost(time_point now);
   /// Wait before the next attempt; `chance` in [0, 1).
   std::chrono::milliseconds wait(double chance) const;
+  /// The next attempt is one of the quick ones.
+  bool quick() const noexcept { return quick_left_ > 0; }
   bool unavailable() const noexcept { return attempts_ >= settings_.unavailable_after; }
   unsigned attempts() const noexcept { return attempts_; }
 

@@ -1,5 +1,5 @@
-// SESSION: two conversations that need each other. With the store: hello, welcome (gateway and epoch), ready, batches in,
-// delivered ranges out. With the destination: hello with that epoch, welcome with what it already has, data, acks.
+// SESSION: two conversations that need each other. With the store: hello, welcome (gateway and epoch), ready, batches
+// in, delivered ranges out. With the destination: hello with that epoch, welcome with what it already has, data, acks.
 // Here: its life and the store's side.
 
 #include "services/uplink/session_state.hpp"
@@ -19,18 +19,11 @@ constexpr int acknowledgement_timeouts = 3;  // times the heartbeat's: a busy di
 } // namespace
 
 void session_state::open() {
-  const metrics::labels tags{{"link", link().name}};
-  auto& m = ctx->rt.metrics();
-  up = &m.gauge("holdfast_link_up", "1: the session with the destination stands", tags);
-  sessions = &m.counter("holdfast_link_sessions_total", "Sessions established", tags);
-  failures = &m.counter("holdfast_link_failures_total", "Attempts that failed and sessions that broke", tags);
-  sent_batches = &m.counter("holdfast_link_sent_batches_total", "Batches written, repeats included", tags);
-  sent_bytes = &m.counter("holdfast_link_sent_bytes_total", "Payload bytes written", tags);
-  acked_records = &m.counter("holdfast_link_acknowledged_records_total", "Records the destination confirmed", tags);
-  round_trip = &m.gauge("holdfast_link_round_trip_seconds", "Smoothed round trip of the heartbeat", tags);
+  figures = std::make_unique<link_figures>(ctx->rt.metrics(), link().name);
   retry = std::make_unique<uplink::reconnect>(link().reconnect);
   life = std::make_unique<heartbeat>(link().heartbeat_interval, link().heartbeat_timeout);
   state("waiting", "for the store", false);
+  open_watch();
   ctx->session.set(caf::actor_cast<caf::actor>(self));  // before the flag is read: a change after that finds us
   on_store_there(ctx->store_reachable);
 }
@@ -62,6 +55,8 @@ void session_state::on_store(const from_store& m) {
     on_welcome(r.welcome());
   else if (r.has_dispatch() && r.dispatch().session() == id)
     on_dispatch(r.dispatch(), m.payload);
+  else if (r.has_order() && r.order().session() == id)
+    on_order(r.order());
   else if (r.has_refusal() && r.refusal().session() == id)
     on_refusal(r.refusal());
 }
@@ -71,13 +66,16 @@ void session_state::on_welcome(const v1::LinkWelcome& w) {
   hello.over();
   gateway = w.gateway();
   epoch = w.epoch();
-  if (line && !established && same)
-    return;  // on its way
+  wanted = true;  // until it says otherwise
+  order.clear();
+  unwanted_since = {};
   // A store that came back has leased nothing to us. What the destination still acknowledges was sent for the old one, and
   // the new one may give the same numbers to other records: so that is not heard, and the next welcome tells what is there.
-  if (line)
+  if (line && (established || !same))
     forget_line("the store began anew");
-  connect();
+  report();
+  if (!line)  // otherwise it is on its way
+    connect();
 }
 
 void session_state::on_refusal(const v1::LinkRefusal& r) {
@@ -124,8 +122,10 @@ void session_state::on_dispatch(const v1::Dispatch& d, const blob& payload) {
   if (outstanding == 0)
     progress = clock::now();
   outstanding += d.record_count();
-  sent_batches->add();
-  sent_bytes->add(static_cast<double>(payload.size()));
+  figures->sent_batches.add();
+  figures->sent_bytes.add(static_cast<double>(payload.size()));
+  watch->sent(d.record_class(), d.first_seq(), payload.size(), d.historical(), clock::now());
+  watched();
 }
 
 // So that a store whose dispatcher failed meanwhile says that it does not know this session.
@@ -144,6 +144,9 @@ void session_state::ask_store() {
 void session_state::on_tick() {
   beat->beat();
   ask_store();
+  look();
+  report_if_due();
+  rest_if_done();
   const auto now = clock::now();
   if (!established) {
     if (line && !peer.empty() && now - opened_at > link().connect_timeout)
@@ -155,12 +158,7 @@ void session_state::on_tick() {
   life->carried(line->path(), now);
   if (life->dead(now))
     return drop(fmt::format("no answer from {} for {} ms", peer, link().heartbeat_timeout.count()));
-  if (auto ping = life->ping_due(now)) {
-    v1::WireMessage m;
-    m.mutable_ping()->set_id(*ping);
-    m.mutable_ping()->set_sent_monotonic_nanos(static_cast<std::uint64_t>(boottime_nanos()));
-    line->send(m);
-  }
+  ping_if_silent();
 }
 
 namespace {
@@ -183,6 +181,8 @@ caf::behavior session(caf::stateful_actor<session_state>* self, std::shared_ptr<
       if (c.attempt == s.attempt && !s.line && !s.gateway.empty())
         s.connect();
     },
+    [self](const watch_due& d) { self->state.on_watch_due(d); },
+    [self](const kernel_said& k) { self->state.on_kernel(k); },
     [self](const store_there& t) { self->state.on_store_there(t.yes); },
     [self](const hello_due&) {
       auto& s = self->state;

@@ -17,26 +17,46 @@ using clock = heartbeat::clock;
 // -- destination ------------------------------------------------------------------------------------------------------
 
 void session_state::connect() {
-  const auto n = ++attempt;
+  if (!wanted)
+    return rest_if_done();
+  const auto n = ++attempt;  // a wait that is under way is over
   peer.clear();
+  if (!watch->allow(clock::now()))
+    return wait_for_breaker();
+  watch->connecting(clock::now());
   state(retry->unavailable() ? "unavailable" : "connecting", link().connect.text(), false);
   if (link().tls.enabled && !tls) {
     try {
       tls = net::make_tls_context(link().tls, true);
     } catch (const std::exception& e) {  // a missing file may be put there yet
       retry->lost(clock::now());
+      watch->closed(e.what(), false, clock::now());
+      watched();
       state("waiting", e.what(), false);
       self->delayed_send(self, retry->wait(std::uniform_real_distribution<>(0, 1)(chance)), connect_due{attempt});
       return;
     }
   }
   auto* slot = &ctx->session;
-  line = connection::make(ctx->rt.io().context(), link(), tls, {
+  line = connection::make(ctx->rt.io().context(), link(), tls, ctx->addresses, {
+    .on_way = [k = kernel](const std::string& to, const std::string& from) { k->toward(to, from); },
     .on_open = [slot, n](const std::string& who) { slot->send(opened{n, who}); },
-    .on_message = [slot, n](const v1::WireMessage& m) { slot->send(from_peer{n, std::make_shared<v1::WireMessage>(m)}); },
+    .on_message = [slot, n](const v1::WireMessage& m) {
+      slot->send(from_peer{n, std::make_shared<v1::WireMessage>(m)});
+    },
     .on_end = [slot, n](const std::string& why) { slot->send(ended{n, why}); },
   });
   line->start();
+  watched();
+}
+
+void session_state::wait_for_breaker() {
+  const auto now = clock::now();
+  const auto wait = std::max<clock::duration>(watch->next_attempt().value_or(now) - now, std::chrono::milliseconds(1));
+  state("circuit open", fmt::format("{}; too many attempts failed, next in {} ms", watch->cause(),
+                                    std::chrono::duration_cast<std::chrono::milliseconds>(wait).count()), false);
+  self->delayed_send(self, wait, connect_due{attempt});
+  watched();
 }
 
 void session_state::on_opened(const opened& o) {
@@ -58,19 +78,23 @@ void session_state::on_opened(const opened& o) {
 void session_state::on_peer(const from_peer& p) {
   if (p.attempt != attempt || !line)
     return;
-  life->heard(clock::now());
+  const auto now = clock::now();
+  life->heard(now);
+  watch->heard(now);
   auto& m = *p.message;
   if (m.has_welcome())
     return on_peer_welcome(m.welcome());
   if (m.has_ack())
     return on_ack(m.ack());
   if (m.has_rejected()) {
-    acknowledged(m.rejected().record_count());
-    return on_rejected(m.rejected());
+    auto& r = m.rejected();
+    watch->answered(r.record_class(), r.first_seq(), r.first_seq(), now);
+    acknowledged(r.record_count());
+    return on_rejected(r);
   }
   if (m.has_pong()) {
-    life->pong(m.pong().id(), clock::now());
-    return round_trip->set(life->round_trip().count());
+    watch->pong(m.pong().id(), now);
+    return watched();
   }
   if (m.has_refusal())
     return drop(fmt::format("refused by {}: {}", peer, m.refusal().reason()));
@@ -81,9 +105,13 @@ void session_state::on_peer_welcome(const v1::WireWelcome& w) {
   outstanding = 0;
   max_frame = w.max_frame_bytes();
   retry->established(clock::now());
-  sessions->add();
-  up->set(1);
-  state("connected", fmt::format("{} ({})", peer, w.collector()));
+  watch->opened(clock::now());
+  ++session_count;
+  figures->sessions.add();
+  figures->up.set(1);
+  collector = w.collector();
+  describe_session();
+  watched();
   ready(w);
 }
 
@@ -100,9 +128,10 @@ void session_state::on_ack(const v1::WireAck& a) {
       if (r.first() > r.last())
         continue;
       records += r.last() - r.first() + 1;
+      watch->answered(c.record_class(), r.first(), r.last(), clock::now());
     }
   }
-  acked_records->add(static_cast<double>(records));
+  figures->acked_records.add(static_cast<double>(records));
   acknowledged(records);
   to_store(m);
 }
@@ -110,6 +139,7 @@ void session_state::on_ack(const v1::WireAck& a) {
 void session_state::acknowledged(std::uint64_t records) {
   outstanding -= std::min(outstanding, records);
   progress = clock::now();
+  watched();
 }
 
 void session_state::on_rejected(v1::Rejected r) {
@@ -128,19 +158,25 @@ void session_state::drop(const std::string& why) {
 
 // At once, and nothing it still says counts.
 void session_state::forget_line(const std::string& why) {
+  watch->path(line->path(), clock::now());
+  watch->closed(why, false, clock::now());
   line->close(why);
   line = nullptr;
   established = false;
-  up->set(0);
+  figures->up.set(0);
 }
 
 void session_state::on_ended(const ended& e) {
   if (e.attempt != attempt || !line)
     return;
+  watch->path(line->path(), clock::now());  // what it took to the end
   line = nullptr;
-  failures->add();
-  up->set(0);
-  retry->lost(clock::now());
+  figures->up.set(0);
+  if (wanted) {
+    figures->failures.add();
+    retry->lost(clock::now());
+  }
+  watch->closed(e.why, wanted && !retry->quick(), clock::now());
   if (established) {
     v1::LinkMessage m;
     m.mutable_down()->set_link(link().name);
@@ -149,6 +185,9 @@ void session_state::on_ended(const ended& e) {
     to_store(m);
   }
   established = false;
+  watched();
+  if (!wanted)
+    return rest_if_done();
   const auto wait = retry->wait(std::uniform_real_distribution<>(0, 1)(chance));
   state(retry->unavailable() ? "unavailable" : "waiting", fmt::format("{}; next attempt in {} ms", e.why, wait.count()),
         false);

@@ -1,10 +1,12 @@
 #pragma once
 
 // The inside of SESSION; for its own sources only. session_actor.cpp has its life and the store's side,
-// session_destination.cpp the destination's side.
+// session_destination.cpp the destination's side, session_link.cpp what lies between: the link.
 
 #include "services/uplink/connection.hpp"
 #include "services/uplink/heartbeat.hpp"
+#include "services/uplink/link_figures.hpp"
+#include "services/uplink/link_watch.hpp"
 #include "services/uplink/reconnect.hpp"
 #include "services/uplink/uplink.hpp"
 
@@ -13,6 +15,7 @@
 #include "holdfast/v1/dispatch.pb.h"
 #include "holdfast/v1/wire.pb.h"
 
+#include <optional>
 #include <random>
 
 namespace boost::asio::ssl {
@@ -30,6 +33,9 @@ struct session_state {
   std::shared_ptr<boost::asio::ssl::context> tls;
   std::unique_ptr<uplink::reconnect> retry;
   std::unique_ptr<heartbeat> life;
+  std::unique_ptr<link_watch> watch;
+  std::unique_ptr<link_figures> figures;
+  std::shared_ptr<net::kernel_watch> kernel;
   std::mt19937_64 chance{std::random_device{}()};
 
   std::uint64_t id = random_id();      // of this SESSION's life, known to the store
@@ -41,23 +47,26 @@ struct session_state {
   std::uint64_t attempt = 0;
   std::shared_ptr<connection> line;    // null: none, and none under way
   std::string peer;
+  std::string collector;               // what the destination calls itself
   heartbeat::clock::time_point opened_at{};
   bool established = false;            // the destination has welcomed us
   std::uint64_t max_frame = 0;
   std::uint64_t outstanding = 0;       // records sent in this session and not acknowledged
-  heartbeat::clock::time_point progress{};        // when an acknowledgement came, or the first record went after none were out
+  heartbeat::clock::time_point progress{};  // an acknowledgement came, or the first record went after none were out
 
-  metrics::value* up = nullptr;
-  metrics::value* sessions = nullptr;
-  metrics::value* failures = nullptr;
-  metrics::value* sent_batches = nullptr;
-  metrics::value* sent_bytes = nullptr;
-  metrics::value* acked_records = nullptr;
-  metrics::value* round_trip = nullptr;
+  std::optional<heartbeat::clock::time_point> armed;  // when the watch's timer comes
+  heartbeat::clock::time_point reported{};
+  std::uint64_t session_count = 0;     // that were established
+  bool wanted = true;                  // by the store
+  std::string order;                   // what it calls the link
+  heartbeat::clock::time_point unwanted_since{};
+  bool path_there = true;              // the kernel says: carrier and route
 
   ~session_state() {
     if (line)
       line->close("uplink stops");
+    if (kernel)
+      kernel->stop();
   }
 
   const config::link& link() const { return ctx->link; }
@@ -76,6 +85,7 @@ struct session_state {
   void ready(const v1::WireWelcome& w);
   void ask_store();
   void connect();
+  void wait_for_breaker();
   void on_opened(const opened& o);
   void on_peer(const from_peer& p);
   void on_peer_welcome(const v1::WireWelcome& w);
@@ -86,6 +96,19 @@ struct session_state {
   void drop(const std::string& why);
   void forget_line(const std::string& why);
   void on_tick();
+
+  void open_watch();
+  void describe_session();
+  void ping_if_silent();
+  void ping(std::uint64_t ping_id);
+  void look();
+  void watched();
+  void on_watch_due(const watch_due& d);
+  void report();
+  void report_if_due();
+  void on_order(const v1::LinkOrder& o);
+  void rest_if_done();
+  void on_kernel(const kernel_said& k);
 };
 
 } // namespace holdfast::uplink

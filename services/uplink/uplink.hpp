@@ -3,13 +3,17 @@
 // An uplink: one session with one destination over one link. Read this first, then
 //   reconnect.hpp      when to try again                          (core)
 //   heartbeat.hpp      whether the other end still answers        (core)
+//   link_watch.hpp     what the link is like, and its breaker     (core)
 //   connection.hpp     the byte stream (Asio)
 //   session_actor.cpp  SESSION: store on one side, destination on the other
 //
 // It keeps nothing: batches on their way belong to the store until the destination has confirmed them.
 
 #include "common/actor/slot.hpp"
+#include "common/link/profile.hpp"
+#include "common/net/address_cache.hpp"
 #include "common/net/io_loop.hpp"
+#include "common/net/kernel_watch.hpp"
 #include "common/service/runtime.hpp"
 
 #include <caf/all.hpp>
@@ -37,6 +41,9 @@ struct from_peer { std::uint64_t attempt; std::shared_ptr<const v1::WireMessage>
 struct ended { std::uint64_t attempt; std::string why; };
 struct connect_due { std::uint64_t attempt; };
 struct hello_due {};
+/// The monitor has something to judge.
+struct watch_due { link::time_point at; };
+struct kernel_said { net::kernel_view::verdict verdict; };
 
 struct context {
   service::runtime& rt;
@@ -44,6 +51,8 @@ struct context {
   bus::loop::socket store = 0;
   std::atomic<bool> store_reachable{false};  // the bus may know before SESSION is there
   actor::slot session;
+  /// Of the destination's name; for the io loop only.
+  std::shared_ptr<net::address_cache> addresses = std::make_shared<net::address_cache>();
 };
 
 caf::actor spawn_session(caf::actor_system& system, std::shared_ptr<context> ctx);
@@ -57,3 +66,5 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(holdfast::uplink::from_peer)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(holdfast::uplink::ended)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(holdfast::uplink::connect_due)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(holdfast::uplink::hello_due)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(holdfast::uplink::watch_due)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(holdfast::uplink::kernel_said)

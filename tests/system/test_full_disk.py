@@ -12,7 +12,7 @@ from devices import LineDevice, check_lines
 from harness import Gateway, free_port, line_source, wait_for
 from peers.looks import pids
 
-LINK = {"reconnect": {"first": "50ms", "cap": "200ms"}}
+LINK = {"reconnect": {"first": "50ms", "cap": "200ms"}, "tuning": {"breaker": {"open": "1s"}}}
 
 
 class SmallDisk:

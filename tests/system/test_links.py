@@ -17,7 +17,8 @@ from peers.relay import Impostor, Relay
 
 # Quick enough for a test: a real link waits longer between attempts.
 QUICK = {"connect_timeout": "1s", "heartbeat_interval": "200ms", "heartbeat_timeout": "1s",
-         "reconnect": {"quick": "20ms", "first": "50ms", "cap": "200ms", "unavailable_after": 1000}}
+         "reconnect": {"quick": "20ms", "first": "50ms", "cap": "200ms", "unavailable_after": 1000},
+         "tuning": {"breaker": {"open": "1s"}}}
 
 
 def delivered_once(gateway, device, origins=1):

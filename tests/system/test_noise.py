@@ -90,7 +90,7 @@ def test_noise_on_every_socket(directory, report, usual_limit, tls):
     dice, port, noisy, udp = random.Random(5), free_port(), free_port(), free_port()
     sources = [line_source(port, "good"), line_source(noisy, "noisy", "none"),
                {"name": "udp", "type": "udp-server", "listen": f"127.0.0.1:{udp}"}]
-    secure, link = {}, {"reconnect": {"first": "50ms", "cap": "500ms"}}
+    secure, link = {}, {"reconnect": {"first": "50ms", "cap": "500ms"}, "tuning": {"breaker": {"open": "1s"}}}
     if tls:
         ours = Authority(directory, "ours")
         certificate, key = ours.issue("collector", "IP:127.0.0.1")

@@ -9,7 +9,7 @@ from devices import LineDevice, check_lines
 from harness import BIN, Gateway, free_port, line_source, wait_for
 
 STREAMS = ("first", "second", "third")
-LINK = {"reconnect": {"first": "200ms", "cap": "500ms"}}
+LINK = {"reconnect": {"first": "200ms", "cap": "500ms"}, "tuning": {"breaker": {"open": "1s"}}}
 
 
 class Site:

@@ -12,7 +12,7 @@ OUTAGE_S = float(os.environ.get("HOLDFAST_OUTAGE_SECONDS", 60))
 RATE = 2000
 # Not to wait another half minute for the next attempt; and a backlog of more than one window, or all of it is on its
 # way at once and nothing can overtake it.
-LINK = {"reconnect": {"cap": "1s"}, "window": "1MiB"}
+LINK = {"reconnect": {"cap": "1s"}, "tuning": {"breaker": {"open": "1s"}}, "window": "1MiB"}
 
 
 def test_outage(directory, report):

@@ -203,7 +203,7 @@ TEST_CASE("a batch that two links hold returns when neither does any more", "[st
   CHECK_FALSE(l.copy(kind::live, "c"));
 }
 
-TEST_CASE("whoever has the batch still, an acknowledgement confirms it; of one that nobody has it is a claim", "[store]") {
+TEST_CASE("an acknowledgement confirms a batch that anybody has, and is a claim to one that nobody has", "[store]") {
   auto l = at_100();
   l.leased({61, 70}, "a", kind::backlog);
   l.want_copy(61, "b");
