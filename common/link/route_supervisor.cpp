@@ -176,7 +176,8 @@ bool route_supervisor::wanted(const std::string& link) const {
     const auto& c = l.now.carriers;
     const auto* standby = find(l.now.standby);
     const bool alone = c.empty() || standby == nullptr || !carries(standby->last.health);
-    return alone || standby == m || l.now.trial == link || std::find(c.begin(), c.end(), link) != c.end();
+    const bool used = standby == m || l.now.trial == link || std::find(c.begin(), c.end(), link) != c.end();
+    return used || (alone && allowed(*m, l));
   });
 }
 

@@ -110,6 +110,43 @@ void add_log_level(CLI::App& app, job& todo) {
   });
 }
 
+void add_links(CLI::App& app, job& todo) {
+  auto o = std::make_shared<links_options>();
+  auto* c = add_command(app, "links",
+                        "Show the links as the store sees them: state and since when, round trip and its variation, "
+                        "loss, breaker, bytes used of the budget, the classes it carries, and whether it is drained, "
+                        "pinned or suppressed (it came and went too often). Below them the last switches, newest last; "
+                        "GAP is how long the class stood still (-: not known yet). Exit code 1 when a destination has "
+                        "no link that carries anything.",
+                        "  holdfastctl links\n  holdfastctl links --switches 100\n"
+                        "  holdfastctl links --json | jq '.links[] | {name, state, carries}'");
+  c->add_flag("--json", o->json, "One JSON object, with every figure");
+  c->add_option("--switches", o->switches, "The last so many switches; 0: all that are kept")->capture_default_str()
+    ->type_name("N");
+  add_duration(c, "--timeout", o->timeout, "Longest wait for an answer");
+  c->callback([o, &todo] { todo = [o](auto& where) { return links(open_site(where), *o); }; });
+}
+
+void add_link(CLI::App& app, job& todo) {
+  auto* link = add_command(app, "link", "Take a link out of service, or prefer it. Kept over restarts.",
+                           "  holdfastctl link drain 5g && holdfastctl links");
+  link->require_subcommand(1);
+  const auto add = [&](const link_order& order, const std::string& about) {
+    auto o = std::make_shared<link_order>(order);
+    auto* c = add_command(*link, o->verb, about, fmt::format("  holdfastctl link {} 5g", o->verb));
+    c->add_option("link", o->link, "As in the first column of links")->required()->type_name("NAME");
+    add_duration(c, "--timeout", o->timeout, "Longest wait for an answer");
+    c->callback([o, &todo] { todo = [o](auto& where) { return order_link(open_site(where), *o); }; });
+  };
+  add({"", v1::LinkCommand::WHAT_DRAIN, "drain", "drained"},
+      "Give it nothing new; what is on its way may finish. Before work on the line or the modem.");
+  add({"", v1::LinkCommand::WHAT_UNDRAIN, "undrain", "no longer drained"}, "Let it carry again, as its state allows.");
+  add({"", v1::LinkCommand::WHAT_PIN, "pin", "pinned"},
+      "Give it every class that it may carry, while it carries anything at all. Of a destination's links one at most "
+      "is pinned: the last one that was.");
+  add({"", v1::LinkCommand::WHAT_UNPIN, "unpin", "no longer pinned"}, "Choose by priority and cost again.");
+}
+
 void add_check(CLI::App& app, job& todo) {
   struct options {
     std::string file;
@@ -224,8 +261,8 @@ int run(int argc, char** argv) {
   app.add_option("--run-directory", where.run_directory,
                  "Directory of the services' sockets; default: the configuration's")->type_name("DIR");
   job todo;
-  for (auto add : {add_status, add_tap, add_restart, add_log_level, add_check, add_endpoints, add_store, add_collector,
-                   add_simulate})
+  for (auto add : {add_status, add_links, add_link, add_tap, add_restart, add_log_level, add_check, add_endpoints,
+                   add_store, add_collector, add_simulate})
     add(app, todo);
   try {
     app.parse(argc, argv);

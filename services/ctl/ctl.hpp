@@ -5,6 +5,7 @@
 // Commands print answers on standard output and complaints on standard error.
 
 #include "common/config/config.hpp"
+#include "holdfast/v1/control.pb.h"
 
 #include <chrono>
 #include <stdexcept>
@@ -82,6 +83,23 @@ struct restart_options {
 int restart(const site& where, const restart_options& options);
 
 int set_log_level(const site& where, const std::string& instance, const std::string& level, milliseconds timeout);
+
+struct links_options {
+  bool json = false;
+  unsigned switches = 10;     ///< the last so many; 0: all that the store keeps
+  milliseconds timeout{2000};
+};
+int links(const site& where, const links_options& options);
+
+/// What an operator wants of a link. The store keeps it over restarts.
+struct link_order {
+  std::string link;
+  v1::LinkCommand::What what = v1::LinkCommand::WHAT_UNSPECIFIED;
+  std::string verb;           ///< "drain"
+  std::string done;           ///< "drained"
+  milliseconds timeout{2000};
+};
+int order_link(const site& where, const link_order& order);
 
 int check(const std::string& file);
 int print_schema();

@@ -5,6 +5,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cmath>
 #include <csignal>
@@ -20,6 +21,11 @@ volatile std::sig_atomic_t stop = 0;
 bool goes_at_once(int fd) {
   struct stat about{};
   return ::isatty(fd) == 1 || (::fstat(fd, &about) == 0 && (S_ISFIFO(about.st_mode) || S_ISSOCK(about.st_mode)));
+}
+
+// Of UTF-8 text: what does not continue a character begins one.
+std::size_t characters(std::string_view text) {
+  return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; }));
 }
 
 } // namespace
@@ -72,6 +78,33 @@ bool line_output::flush() {
 
 std::string line_output::error() const {
   return cause_ == 0 || cause_ == EINTR || cause_ == EPIPE ? "" : std::strerror(cause_);
+}
+
+std::string plain(std::string_view text) {
+  std::string out(text);
+  for (auto& c : out)
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F)
+      c = '?';
+  return out;
+}
+
+std::string aligned(const std::vector<std::vector<std::string>>& rows, std::size_t right) {
+  std::vector<std::size_t> width;
+  for (auto& r : rows) {
+    width.resize(std::max(width.size(), r.size()));
+    for (std::size_t c = 0; c < r.size(); ++c)
+      width[c] = std::max(width[c], characters(r[c]));
+  }
+  std::string out;
+  for (auto& r : rows) {
+    std::string line;
+    for (std::size_t c = 0; c < r.size(); ++c) {
+      const std::string padding(width[c] - characters(r[c]), ' ');
+      line += (c == 0 ? "" : "  ") + (c == right ? padding + plain(r[c]) : plain(r[c]) + padding);
+    }
+    out += line.substr(0, line.find_last_not_of(' ') + 1) + '\n';
+  }
+  return out;
 }
 
 std::string human_bytes(double bytes) {

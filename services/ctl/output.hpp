@@ -1,11 +1,12 @@
 #pragma once
 
-// Standard output, stop signals, and figures as people read them.
+// Standard output, stop signals, and tables and figures as people read them.
 
 #include <chrono>
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace holdfast::ctl {
 
@@ -35,6 +36,12 @@ private:
   int cause_ = 0;
   std::string buffer_;
 };
+
+/// Terminals obey control characters; what a peer says must not make them: each becomes a '?'.
+std::string plain(std::string_view text);
+
+/// Rows of equal length as lines, in columns two spaces apart; column `right` leans right.
+std::string aligned(const std::vector<std::vector<std::string>>& rows, std::size_t right);
 
 /// "0 B", "1.2 GiB"
 std::string human_bytes(double bytes);

@@ -68,7 +68,7 @@ std::string figure_text(const v1::Metric& m, const std::string& service, const d
 
 // -- table ------------------------------------------------------------------------------------------------------------
 
-using row = std::array<std::string, 4>;
+using row = std::vector<std::string>;
 
 row instance_row(const instance_status& i) {
   const auto& a = i.now;
@@ -186,17 +186,9 @@ std::map<std::string, double> counter_rates(const answer& before, const answer& 
 }
 
 std::string to_table(const status_report& report, bool all_figures) {
-  const auto rows = rows_of(report);
-  std::array<std::size_t, 3> width{};
-  for (auto& r : rows)
-    for (std::size_t c = 0; c < width.size(); ++c)
-      width[c] = std::max(width[c], r[c].size());
   auto out = report.gateway.empty() ? fmt::format("services in {}\n\n", report.run_directory)
                                     : fmt::format("gateway {} in {}\n\n", report.gateway, report.run_directory);
-  for (auto& r : rows) {
-    auto line = fmt::format("{:<{}}  {:<{}}  {:>{}}  {}", r[0], width[0], r[1], width[1], r[2], width[2], r[3]);
-    out += line.substr(0, line.find_last_not_of(' ') + 1) + '\n';
-  }
+  out += aligned(rows_of(report), 2);
   for (auto& i : report.instances)
     if (i.now.reply)
       out += figures_line(i, all_figures);

@@ -19,7 +19,7 @@ namespace holdfast::ctl {
 
 namespace {
 
-constexpr std::array<const char*, 5> event_topics{"heartbeat.", "metrics.", "state.", "alarm.", "process."};
+constexpr std::array<const char*, 6> event_topics{"heartbeat.", "metrics.", "state.", "alarm.", "process.", "link."};
 constexpr int queue = 10000;                      // messages kept here while standard output is slow
 constexpr std::int64_t max_message = 64 << 20;    // the largest batch a store may be configured for
 constexpr int turn_millis = 200;

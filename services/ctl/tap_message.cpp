@@ -2,6 +2,7 @@
 
 #include "common/render/record_json.hpp"
 #include "services/ctl/ctl.hpp"
+#include "services/ctl/output.hpp"
 
 #include <fmt/format.h>
 #include <google/protobuf/descriptor.pb.h>
@@ -27,15 +28,6 @@ std::string json_text(std::string_view text) {
 std::string time_text(std::int64_t unix_nanos) {
   std::string out;
   render::append_time(out, unix_nanos);
-  return out;
-}
-
-// Terminals obey control characters; a peer's names must not.
-std::string plain(std::string_view text) {
-  std::string out(text);
-  for (auto& c : out)
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F)
-      c = '?';
   return out;
 }
 

@@ -10,7 +10,7 @@ from holdfast.v1 import envelope_pb2, events_pb2, record_pb2  # noqa: F401 (the 
 signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `tap.py ... | head` ends in silence
 tap = zmq.Context().socket(zmq.SUB)
 tap.connect(f"ipc://{sys.argv[1]}/tap.sock")
-for prefix in sys.argv[2:] or ["heartbeat.", "metrics.", "state.", "alarm.", "process."]:
+for prefix in sys.argv[2:] or ["heartbeat.", "metrics.", "state.", "alarm.", "process.", "link."]:
     tap.subscribe(prefix)
 while True:
     topic, header, payload = tap.recv_multipart()

@@ -53,6 +53,18 @@ TEST_CASE("the shipped examples have no problems", "[config]") {
   CHECK(full.collector);
 }
 
+TEST_CASE("the example of three links leaves the satellite to the critical class", "[config]") {
+  const auto links = load(root + "/deploy/examples/three-links.yaml").value.links;
+  REQUIRE(links.size() == 3);
+  CHECK(links[0].classes.empty());
+  CHECK(links[1].budget_day == gib(2));
+  CHECK(links[1].tuning.monitor.failover == milliseconds(500));
+  CHECK(links[2].classes == std::vector<std::string>{"critical"});
+  CHECK(links[2].on_demand);
+  CHECK(links[2].tuning.monitor.probe_budget == 1'000'000);
+  CHECK(links[2].tuning.monitor.failover == milliseconds(1000));
+}
+
 TEST_CASE("the shipped schema is the generated one", "[config]") {
   std::ifstream file{root + "/deploy/holdfast.schema.json"};
   std::ostringstream shipped;

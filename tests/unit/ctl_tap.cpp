@@ -97,6 +97,25 @@ TEST_CASE("a message is one line for people and one for programs", "[ctl][tap]")
   CHECK(line["payload"] == nlohmann::json{{"component", "link:\"main\""}, {"from", ""}, {"to", "up"}, {"reason", ""}});
 }
 
+TEST_CASE("a switch of links is readable, and a gap that is not known yet is not shown as none", "[ctl][tap]") {
+  v1::LinkSwitch s;
+  s.set_destination("centre");
+  s.set_record_class("critical");
+  s.set_from("fibre");
+  s.set_to("5g");
+  s.set_cause("fibre suspect: nothing for 61 ms");
+  s.set_kind("diverted");
+  auto e = envelope_of("store", 1, 7);
+  e.set_type("holdfast.v1.LinkSwitch");
+  ctl::payload_reader reader;
+  CHECK_THAT(ctl::message_line("link.store", e, s.SerializeAsString(), reader, false),
+             Catch::Contains(" link.store #7 LinkSwitch {") && Catch::Contains(R"("from":"fibre","to":"5g")")
+               && Catch::Contains("nothing for 61 ms") && !Catch::Contains("gap_micros"));
+  s.set_gap_micros(0);
+  const auto line = nlohmann::json::parse(ctl::message_line("link.store", e, s.SerializeAsString(), reader, true));
+  CHECK(line["payload"]["gap_micros"] == "0");
+}
+
 TEST_CASE("what cannot be read is shown as hex with its type", "[ctl][tap]") {
   ctl::payload_reader reader;
   auto e = envelope_of("store", 1, 1);

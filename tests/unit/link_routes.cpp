@@ -443,6 +443,16 @@ TEST_CASE("a link on demand is wanted as carrier, as standby, and while there is
   CHECK_FALSE(b.s.suppressed("sat"));
 }
 
+TEST_CASE("a link on demand is not wanted for a class that it may not carry", "[link]") {
+  auto links = three_links();
+  links[2].on_demand = true;
+  bench b(links, {{.name = "telemetry", .links = {"fibre", "5g"}}, {.name = "bulk", .links = {"fibre"}}});
+  CHECK_FALSE(b.s.wanted("sat"));
+  b.up("fibre");
+  b.down("fibre");
+  CHECK_FALSE(b.s.wanted("sat"));
+}
+
 TEST_CASE("an uplink that restarts has to prove its link anew", "[link]") {
   bench b;
   b.settled();
