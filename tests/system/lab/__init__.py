@@ -9,8 +9,10 @@ round trips of fibre, 5G and satellite that lose, slow down and break when a tes
 Needs root (CAP_SYS_ADMIN, CAP_NET_ADMIN), /dev/net/tun, iproute2, nftables and util-linux; NotPermitted says what is
 missing.
 """
-from lab.failover import Trial, black_holes
+from lab import expectations
+from lab.failover import Trial, black_holes, told_faults
 from lab.namespace import Namespace, NotPermitted
 from lab.network import FIBRE, MOBILE, SATELLITE, Kind, Network
 
-__all__ = ["FIBRE", "MOBILE", "SATELLITE", "Kind", "Namespace", "Network", "NotPermitted", "Trial", "black_holes"]
+__all__ = ["FIBRE", "MOBILE", "SATELLITE", "Kind", "Namespace", "Network", "NotPermitted", "Trial", "black_holes",
+           "expectations", "told_faults"]

@@ -24,20 +24,21 @@ class Trial:
         trial.verify()
     """
 
-    def __init__(self, directory, *kinds, rate=RATE, seed=1, **settings):
-        self.kinds, self.port = kinds, free_port()
+    def __init__(self, directory, *kinds, rate=RATE, seed=1, hold="1s", classes=(), record_class="telemetry"):
+        self.kinds, self.rate, port = kinds, rate, free_port()
         self.network = Network(*kinds, seed=seed)
-        self.directory, self.rate, self.settings = directory, rate, settings
+        self._site = {"directory": directory, "sources": [line_source(port, **{"class": record_class})], "hold": hold,
+                      "overrides": {"classes": list(classes)} if classes else None}
+        self.device = LineDevice(port, rate=rate)
 
     def __enter__(self):
         with contextlib.ExitStack() as undo:
             undo.enter_context(self.network)
-            self.gateway = LabGateway(self.directory, self.network, [line_source(self.port)], **self.settings)
-            undo.enter_context(self.gateway)
+            self.gateway = undo.enter_context(LabGateway(network=self.network, **self._site))
             self.watch = undo.enter_context(Watch(self.gateway))
             self.gateway.wait_running(30)
             with self.network.gateway.entered():
-                self.device = undo.enter_context(LineDevice(self.port, rate=self.rate))
+                undo.enter_context(self.device)
             self.wait_carrying(self.kinds[0].name)
             self._undo = undo.pop_all()
         return self
@@ -110,6 +111,20 @@ def black_holes(directory, active, standby, phases, seed=1):
             trial.network.heal(active.name)
         late = trial.network.stats()["late_micros"]
     return summary(active, standby, rows) | {"relay_late_ms": late / 1e3} | trial.verify()
+
+
+def told_faults(directory, active, standby, seed=1):
+    """The carrier goes, the device is taken down, connections are reset and new ones refused: milliseconds of each."""
+    out = {"links": f"{active.title} to {standby.title}"}
+    with Trial(directory, active, standby, seed=seed) as trial:
+        for fault in ("unplug", "disable", "reject"):
+            trial.wait_carrying(active.name)
+            at = getattr(trial.network, fault)(active.name)
+            reaction, gap, text = trial.moved(active.name, at)
+            out |= {f"{fault}_reaction_ms": reaction * 1e3, f"{fault}_gap_ms": gap * 1e3, f"{fault}_said": text}
+            trial.wait_carrying(standby.name)
+            trial.network.heal(active.name)
+    return out | trial.verify()
 
 
 def summary(active, standby, rows):

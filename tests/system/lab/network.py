@@ -6,7 +6,7 @@ import subprocess
 import time
 
 from harness import BIN
-from lab.namespace import Namespace, NotPermitted
+from lab.namespace import Armed, Namespace, NotPermitted
 
 RELAY = BIN / "holdfast-lab-relay"
 
@@ -46,6 +46,7 @@ class Network:
         self.kinds = {kind.name: kind for kind in kinds}
         self.addresses = {name: f"10.213.{i}.2" for i, name in enumerate(self.kinds, 1)}
         self.seed, self._relay = seed, None
+        self._armed = {}  # (link, tool) -> Armed
 
     def __enter__(self):
         if not RELAY.exists():
@@ -56,6 +57,7 @@ class Network:
             undo.callback(self.centre.close)
             self._start_relay()
             undo.callback(self._stop_relay)
+            undo.callback(self._disarm)
             for name in self.kinds:
                 for space, address in ((self.gateway, self.own(name)), (self.centre, self.addresses[name])):
                     space.run("ip", "address", "add", f"{address}/30", "dev", name)
@@ -85,6 +87,15 @@ class Network:
         self._relay.stdin.close()
         self._relay.stdout.close()
         self._relay.wait(10)
+
+    def _arm(self, link):
+        for tool, option in (("ip", "-batch"), ("nft", "-f")):
+            if (link, tool) not in self._armed:
+                self._armed[link, tool] = Armed(self.gateway, tool, option, "-")
+
+    def _disarm(self):
+        for armed in self._armed.values():
+            armed.close()
 
     def tell(self, command):
         self._relay.stdin.write(command + "\n")
@@ -122,19 +133,14 @@ class Network:
         return self.cut(link)
 
     def disable(self, link):
-        """ip link set down, as an operator or a modem's driver does; the moment is that of the beginning."""
-        at = time.time_ns()
-        self.gateway.run("ip", "link", "set", link, "down")
-        return at
+        """ip link set down, as an operator or a modem's driver does."""
+        return self._armed.pop((link, "ip")).go(f"link set {link} down\n")
 
     def reject(self, link):
-        """What the gateway sends there is answered with a reset: connections break, new ones are refused. The moment is
-        that of the beginning."""
-        at = time.time_ns()
-        self.gateway.run("nft", f"add table inet {link}; "
-                         f"add chain inet {link} out {{ type filter hook output priority 0; }}; "
-                         f"add rule inet {link} out oifname {link} meta l4proto tcp reject with tcp reset")
-        return at
+        """What the gateway sends there is answered with a reset: connections break, new ones are refused."""
+        return self._armed.pop((link, "nft")).go(
+            f"table inet {link} {{ chain out {{ type filter hook output priority 0; "
+            f"oifname {link} meta l4proto tcp reject with tcp reset; }}; }}\n")
 
     def heal(self, link):
         """As its kind is, whatever happened to it."""
@@ -142,4 +148,5 @@ class Network:
         self.tell(f"{link} carrier on")
         self.gateway.run("nft", f"add table inet {link}; delete table inet {link}")
         self.gateway.run("ip", "link", "set", link, "up")
+        self._arm(link)
         return time.time_ns()

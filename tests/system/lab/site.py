@@ -5,12 +5,11 @@ from lab import expectations
 
 class LabGateway(Gateway):
     """Every link of the network is one of the gateway's, bound to its device and leading to the centre's address there;
-    the first one is preferred. `more`: further settings of links, by name."""
+    the first one is preferred. hold: how long a better link must be healthy before traffic returns to it."""
 
-    def __init__(self, directory, network, sources=(), more=None, overrides=None):
-        self.network = network
-        links = [{"name": name, "profile": kind.profile, "priority": 10 * place} | expectations.link(kind)
-                 | (more or {}).get(name, {}) for place, (name, kind) in enumerate(network.kinds.items(), 1)]
+    def __init__(self, directory, network, sources=(), hold="1s", overrides=None):
+        links = [{"name": name, "profile": kind.profile, "priority": 10 * place, "interface": name}
+                 | expectations.link(kind, hold) for place, (name, kind) in enumerate(network.kinds.items(), 1)]
         super().__init__(directory, sources, links, overrides, inside=network.gateway.prefix,
                          collector_inside=network.centre.prefix)
         for link in self.links:

@@ -8,11 +8,13 @@ from holdfast.v1 import envelope_pb2, events_pb2, record_pb2
 
 from harness import wait_for
 
+WELL = {"attached", "connected", "up", "standby", "active"}  # states of a link that nothing ails
+
 
 class Watch:
     """arrivals: (time, records, source time of the first) of each new batch on the collector's disk. said: (time, link,
-    text) of each switch of the store away from or to a link and each change of a link's state. All times are unix
-    nanoseconds, `time.time_ns()`.
+    text, whether it is bad news of that link) of each switch from or to a link and each change of a link's state. All
+    times are unix nanoseconds, `time.time_ns()`.
     """
 
     def __init__(self, gateway):
@@ -30,20 +32,24 @@ class Watch:
         self._thread.join(5)
 
     def _run(self):
-        context = zmq.Context()
-        tap = context.socket(zmq.SUB)
-        tap.linger, tap.rcvhwm, tap.reconnect_ivl = 0, 1_000_000, 20
-        for topic in ("record.", "link", "state."):
-            tap.subscribe(topic)
-        tap.connect(f"ipc://{self.gateway.collector_run}/events.collector.sock")
-        for instance in ["store"] + [f"uplink-{link['name']}" for link in self.gateway.links]:
-            tap.connect(f"ipc://{self.gateway.run}/events.{instance}.sock")
+        context, poller = zmq.Context(), zmq.Poller()
+        gateway = [f"{self.gateway.run}/events.{name}.sock"
+                   for name in ["store"] + [f"uplink-{link['name']}" for link in self.gateway.links]]
+        # The store publishes records too, to whoever asks it for them.
+        for topics, paths in ((["record."], [f"{self.gateway.collector_run}/events.collector.sock"]),
+                              (["link", "state."], gateway)):
+            tap = context.socket(zmq.SUB)
+            tap.rcvhwm, tap.reconnect_ivl = 1_000_000, 20
+            for topic in topics:
+                tap.subscribe(topic)
+            for path in paths:
+                tap.connect("ipc://" + path)
+            poller.register(tap, zmq.POLLIN)
         while not self._stop.is_set():
-            if tap.poll(50):
+            for tap, _ in poller.poll(50):
                 topic, envelope, payload = tap.recv_multipart()
                 self._take(topic.decode(), envelope_pb2.Envelope.FromString(envelope), payload)
-        tap.close()
-        context.term()
+        context.destroy(linger=0)
 
     def _take(self, topic, envelope, payload):
         at = envelope.unix_nanos
@@ -52,21 +58,24 @@ class Watch:
             self.arrivals.append((at, len(batch.records), batch.base_unix_nanos))
         elif topic.startswith("link"):
             event = events_pb2.LinkSwitch.FromString(payload)
-            before = getattr(event, "from")
-            for link in {before, event.to} - {""}:
-                self.said.append((at, link, f"{event.kind}: {event.record_class} from {before or 'nothing'} to "
-                                            f"{event.to or 'nothing'}: {event.cause}"))
+            before, after = getattr(event, "from"), event.to
+            text = (f"{event.kind} {event.record_class} from {before or 'nothing'} to {after or 'nothing'}: "
+                    f"{event.cause}")
+            for link in {before, after} - {""}:
+                self.said.append((at, link, text, link == before and event.kind in ("switched", "diverted")))
         else:
             change = events_pb2.StateChange.FromString(payload)
             kind, _, link = change.component.partition(":")
             if kind == "link":
-                self.said.append((at, link, f"{getattr(change, 'from')} to {change.to}: {change.reason}"))
+                text = f"{envelope.service}: {getattr(change, 'from') or 'nothing'} to {change.to}: {change.reason}"
+                self.said.append((at, link, text, change.to not in WELL))
 
     # .. questions
 
     def told(self, link, moment):
-        """The first thing said of this link after a moment: (time, text), or None."""
-        return next(((at, text) for at, name, text in list(self.said) if name == link and at > moment), None)
+        """The first bad news of this link after a moment: (time, text), or None."""
+        news = ((at, text) for at, name, text, bad in list(self.said) if bad and name == link and at > moment)
+        return next(news, None)
 
     def made_after(self, moment):
         """When the first record made after this moment was there; None: not yet."""
