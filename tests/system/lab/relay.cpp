@@ -1,5 +1,5 @@
 // Carries IP packets between two network namespaces, over links that delay, lose and cut as they are told. Each link is
-// a TUN device of its name in both namespaces; packets go from one to the other, so that a cut is silence, not an error.
+// a TUN device of its name in both namespaces; packets go from one to the other: a cut is silence, not an error.
 //
 //   holdfast-lab-relay GATEWAY COLLECTOR SEED LINK...   file descriptors of the two namespaces
 //
