@@ -1,4 +1,4 @@
-"""What arrives at the centre, and what the gateway says of its links, each with the time at which it was published."""
+"""What arrives at the centre, and what the store says of the links, each with the time at which it was published."""
 import bisect
 import threading
 import time
@@ -8,7 +8,7 @@ from holdfast.v1 import envelope_pb2, events_pb2, record_pb2
 
 from harness import wait_for
 
-WELL = {"attached", "connected", "up", "standby", "active"}  # states of a link that nothing ails
+WELL = {"attached", "standby", "active"}  # states of a link that nothing ails
 
 
 class Watch:
@@ -33,17 +33,14 @@ class Watch:
 
     def _run(self):
         context, poller = zmq.Context(), zmq.Poller()
-        gateway = [f"{self.gateway.run}/events.{name}.sock"
-                   for name in ["store"] + [f"uplink-{link['name']}" for link in self.gateway.links]]
         # The store publishes records too, to whoever asks it for them.
-        for topics, paths in ((["record."], [f"{self.gateway.collector_run}/events.collector.sock"]),
-                              (["link", "state."], gateway)):
+        for path, topics in ((f"{self.gateway.collector_run}/events.collector.sock", ["record."]),
+                             (f"{self.gateway.run}/events.store.sock", ["link", "state."])):
             tap = context.socket(zmq.SUB)
             tap.rcvhwm, tap.reconnect_ivl = 1_000_000, 20
             for topic in topics:
                 tap.subscribe(topic)
-            for path in paths:
-                tap.connect("ipc://" + path)
+            tap.connect("ipc://" + path)
             poller.register(tap, zmq.POLLIN)
         while not self._stop.is_set():
             for tap, _ in poller.poll(50):
@@ -67,7 +64,7 @@ class Watch:
             change = events_pb2.StateChange.FromString(payload)
             kind, _, link = change.component.partition(":")
             if kind == "link":
-                text = f"{envelope.service}: {getattr(change, 'from') or 'nothing'} to {change.to}: {change.reason}"
+                text = f"{getattr(change, 'from') or 'nothing'} to {change.to}: {change.reason}"
                 self.said.append((at, link, text, change.to not in WELL))
 
     # .. questions
