@@ -29,7 +29,14 @@ def show(title, rows, columns):
 
 
 def cell(value):
-    return f"{value:.0f}" if isinstance(value, float) else value
+    return f"{value:.0f}" if isinstance(value, float) else str(value)
+
+
+def quantiles(name):
+    """Columns: the heading and the figure."""
+    columns = [(q, f"{name}_{q}_ms") for q in ("p50", "p99", "max")]
+    columns += [(f"max {way}", f"{name}_max_{way}_ms") for way in ("both", "up", "down")]
+    return columns + [("target", f"{name}_target_ms")]
 
 
 def run(options):
@@ -42,12 +49,8 @@ def run(options):
     print(f"{RATE} records/s of 100 bytes; round trips: "
           + ", ".join(f"{k.title} {k.round_trip * 1e3:g} ± {k.jitter * 1e3:g} ms" for k in (FIBRE, MOBILE, SATELLITE))
           + f"; {options.phases} cuts per row at random moments: both directions, up, down in turn; ms")
-    for name, limit in (("detection", "detection_limit_ms"), ("gap", None)):
-        columns = [(q, f"{name}_{q}_ms") for q in ("p50", "p99", "max")]
-        columns += [(f"max {way}", f"{name}_max_{way}_ms") for way in ("both", "up", "down")]
-        columns += [("target", f"{name}_target_ms")] + ([("limit", limit)] if limit else [])
-        show({"detection": "from a black hole to the gateway's reaction",
-              "gap": "service gap at the centre"}[name], holes, columns)
+    show("from a black hole to the gateway's reaction", holes, quantiles("detection") + [("limit", "detection_limit_ms")])
+    show("service gap at the centre", holes, quantiles("gap"))
     show("carrier lost, device down, reset and refused: service gap (target 50 and half the new link's round trip)",
          faults, [(what, f"{what}_gap_ms") for what in ("unplug", "disable", "reject")])
     records = sum(row["records"] for row in holes + faults)

@@ -102,7 +102,6 @@ def ends(network):
 @pytest.mark.parametrize("kind, count, period", [(FIBRE, 400, 0.005), (MOBILE, 400, 0.01), (SATELLITE, 100, 0.02)],
                          ids=["fibre", "5G", "GEO"])
 def test_round_trip(network, ends, report, kind, count, period):
-    network.stats()
     values, lost = ends.round_trips(kind.name, count, period)
     late = network.stats()["late_micros"] / 1e3
     middle, jitter = kind.round_trip * 1e3, kind.jitter * 1e3

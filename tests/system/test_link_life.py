@@ -1,10 +1,10 @@
-"""Links that half work, and links that come back."""
+"""Links that half work, links that come back, and links that do so again and again."""
 import time
 
 import pytest
 
 from harness import wait_for
-from lab import FIBRE, MOBILE, Trial, expectations
+from lab import FIBRE, MOBILE, SATELLITE, Trial, expectations
 
 pytestmark = pytest.mark.usefixtures("laboratory")
 
@@ -69,3 +69,35 @@ def test_acknowledgements_cut(directory, report, how):
         trial.network.heal(FIBRE.name)
     report(text, reaction_ms=reaction * 1e3, gap_ms=gap * 1e3, came_twice=again, **trial.verify())
     assert again > 0, "nothing came twice: the data path was cut too"
+
+
+@pytest.mark.parametrize("active, standby", [(FIBRE, MOBILE), (MOBILE, SATELLITE)], ids=lambda kind: kind.name)
+@pytest.mark.parametrize("how", ["loss", "delay"])
+def test_brownout(directory, report, active, standby, how):
+    """5 % of the packets are lost, or the round trip takes three times as long: the link works, and is left."""
+    worse = {"loss": {"loss": 0.05}, "delay": {"delay": 1.5 * active.round_trip}}[how]
+    with Trial(directory, active, standby) as trial:
+        wait_for(lambda: trial.device.confirmed > 5 * trial.rate, 30, "time to learn what is usual", interval=0.1)
+        at = trial.network.set(active.name, **worse)
+        reaction, gap, text = trial.moved(active.name, at, timeout=60)
+        trial.wait_carrying(standby.name)
+        took = (time.time_ns() - at) / 1e9
+    report(text, reaction_s=reaction, moved_s=took, target_s=expectations.BROWNOUT[active], longest_gap_ms=gap * 1e3,
+           **trial.verify())
+    assert took <= 3 * expectations.BROWNOUT[active]
+
+
+def test_flapping(directory, report):
+    """Fibre works for 4 s and is gone for 1 s, for 40 s: after a few times traffic stays on 5G."""
+    with Trial(directory, FIBRE, MOBILE, damped=True) as trial:
+        began = time.time_ns()
+        for _ in range(8):
+            trial.network.cut(FIBRE.name)
+            time.sleep(1)  # the flapping is the test's subject
+            trial.network.heal(FIBRE.name)
+            time.sleep(4)
+        stays(trial, MOBILE.name, 1)
+        switches = [text for when, link, text, _ in trial.watch.said
+                    if when > began and link == FIBRE.name and text.startswith("switched")]
+    report("; ".join(switches), switches=len(switches), target=expectations.FLAPS, **trial.verify())
+    assert 0 < len(switches) <= expectations.FLAPS

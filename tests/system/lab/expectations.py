@@ -9,19 +9,24 @@ from lab.network import FIBRE, MOBILE, SATELLITE
 TARGETS = {(FIBRE, MOBILE): (0.1, 0.2), (MOBILE, SATELLITE): (0.5, 1.0), (SATELLITE, MOBILE): (2.0, 2.5)}
 FAILOVER = {FIBRE: 0.2, MOBILE: 0.5, SATELLITE: 1.0}  # the time each kind of link is given, from the cut to the switch
 TOLD = 0.05  # reset, refused, carrier lost: to the first record on the standby, without the way there
+BROWNOUT = {FIBRE: 3.0, MOBILE: 8.0}  # 5 % loss, or the round trip three times as long
+FLAPS = 4  # switches until a flapping link is left alone
 COMMIT_MS = 100  # the centre's disk, and a busy machine: what a gap may be longer than its cause
 UNDISTURBED_MS = 300  # the longest gap of a link that nothing happens to, beside 5G's own
 
 HEARTBEAT = {FIBRE: ("200ms", "1s"), MOBILE: ("200ms", "1s"), SATELLITE: ("1s", "4s")}
 
 
-def link(kind, hold):
-    """Settings of a link of this kind: its profile's, but what lets a link return soon after each experiment."""
+def link(kind, hold, damped):
+    """Settings of a link of this kind: its profile's, but what lets a link return soon after each experiment. damped: a
+    link that flaps is suppressed."""
     interval, timeout = HEARTBEAT[kind]
+    tuning = {"route": {"hold": hold, "probation": "1s", "proofs": 2}, "breaker": {"minimum": 1000}}
+    if not damped:
+        tuning["damping"] = {"flap": 0, "suspicion": 0}
     return {"heartbeat_interval": interval, "heartbeat_timeout": timeout, "connect_timeout": "2s",
             "reconnect": {"quick": "50ms", "first": "50ms", "cap": "200ms", "unavailable_after": 1000},
-            "tuning": {"route": {"hold": hold, "probation": "1s", "proofs": 2},
-                       "damping": {"flap": 0, "suspicion": 0}, "breaker": {"minimum": 1000}}}
+            "tuning": tuning}
 
 
 def asserted(target):

@@ -24,11 +24,11 @@ class Trial:
         trial.verify()
     """
 
-    def __init__(self, directory, *kinds, rate=RATE, seed=1, hold="1s", classes=(), record_class="telemetry"):
+    def __init__(self, directory, *kinds, rate=RATE, seed=1, classes=(), record_class="telemetry", **settings):
         self.kinds, self.rate, port = kinds, rate, free_port()
         self.network = Network(*kinds, seed=seed)
-        self._site = {"directory": directory, "sources": [line_source(port, **{"class": record_class})], "hold": hold,
-                      "overrides": {"classes": list(classes)} if classes else None}
+        self._site = {"directory": directory, "sources": [line_source(port, **{"class": record_class})],
+                      "overrides": {"classes": list(classes)} if classes else None} | settings
         self.device = LineDevice(port, rate=rate)
 
     def __enter__(self):
@@ -100,7 +100,6 @@ def black_holes(directory, active, standby, phases, seed=1):
     ways = itertools.cycle(("both", "up", "down"))
     rows = []
     with Trial(directory, active, standby, seed=seed) as trial:
-        trial.network.stats()
         for way in itertools.islice(ways, phases):
             trial.wait_carrying(active.name)
             time.sleep(dice.random())  # the phase
@@ -121,21 +120,26 @@ def told_faults(directory, active, standby, seed=1):
             trial.wait_carrying(active.name)
             at = getattr(trial.network, fault)(active.name)
             reaction, gap, text = trial.moved(active.name, at)
-            out |= {f"{fault}_reaction_ms": reaction * 1e3, f"{fault}_gap_ms": gap * 1e3, f"{fault}_said": text}
+            out |= {f"{fault}_reaction_ms": milliseconds(reaction), f"{fault}_gap_ms": milliseconds(gap),
+                    f"{fault}_said": text}
             trial.wait_carrying(standby.name)
             trial.network.heal(active.name)
     return out | trial.verify()
 
 
+def milliseconds(seconds):
+    return round(seconds * 1e3, 1)
+
+
 def summary(active, standby, rows):
-    """Milliseconds."""
     out = {"links": f"{active.title} to {standby.title}", "phases": len(rows)}
     for name, place in (("detection", 1), ("gap", 2)):
-        values = [row[place] * 1e3 for row in rows]
+        values = [milliseconds(row[place]) for row in rows]
         out |= {f"{name}_p50_ms": quantile(values, 0.5), f"{name}_p99_ms": quantile(values, 0.99),
                 f"{name}_max_ms": max(values)}
         for way in ("both", "up", "down"):
-            out[f"{name}_max_{way}_ms"] = max((row[place] * 1e3 for row in rows if row[0] == way), default=None)
+            out[f"{name}_max_{way}_ms"] = max((milliseconds(row[place]) for row in rows if row[0] == way),
+                                                default=None)
     detection, gap = expectations.TARGETS[active, standby]
     return out | {"detection_limit_ms": expectations.FAILOVER[active] * 1e3, "detection_target_ms": detection * 1e3,
                   "gap_target_ms": gap * 1e3}

@@ -114,7 +114,7 @@ class Network:
         return time.time_ns()
 
     def stats(self):
-        """{"fibre up": {"packets": ...}, ..., "late_micros": the relay's own worst delay since the last call}"""
+        """{"fibre up": {"packets": ...}, ..., "late_micros": the relay's own worst delay}"""
         return json.loads(self.tell("stats"))
 
     # .. what happens to links; all return time.time_ns() of it

@@ -5,11 +5,13 @@ from lab import expectations
 
 class LabGateway(Gateway):
     """Every link of the network is one of the gateway's, bound to its device and leading to the centre's address there;
-    the first one is preferred. hold: how long a better link must be healthy before traffic returns to it."""
+    the first one is preferred. hold: how long a better link must be healthy before traffic returns to it; damped:
+    whether one that flaps is suppressed."""
 
-    def __init__(self, directory, network, sources=(), hold="1s", overrides=None):
+    def __init__(self, directory, network, sources=(), hold="1s", damped=False, overrides=None):
         links = [{"name": name, "profile": kind.profile, "priority": 10 * place, "interface": name}
-                 | expectations.link(kind, hold) for place, (name, kind) in enumerate(network.kinds.items(), 1)]
+                 | expectations.link(kind, hold, damped)
+                 for place, (name, kind) in enumerate(network.kinds.items(), 1)]
         super().__init__(directory, sources, links, overrides, inside=network.gateway.prefix,
                          collector_inside=network.centre.prefix)
         for link in self.links:
