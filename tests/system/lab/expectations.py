@@ -21,7 +21,7 @@ def link(kind, hold, damped):
     """Settings of a link of this kind: its profile's, but what lets a link return soon after each experiment. damped: a
     link that flaps is suppressed."""
     interval, timeout = HEARTBEAT[kind]
-    tuning = {"route": {"hold": hold, "probation": "1s", "proofs": 2}, "breaker": {"minimum": 1000}}
+    tuning = {"route": {"hold": hold, "probation": "1s", "proofs": 1}, "breaker": {"minimum": 1000}}
     if not damped:
         tuning["damping"] = {"flap": 0, "suspicion": 0}
     return {"heartbeat_interval": interval, "heartbeat_timeout": timeout, "connect_timeout": "2s",

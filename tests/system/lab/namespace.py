@@ -2,6 +2,7 @@
 import contextlib
 import ctypes
 import os
+import pathlib
 import subprocess
 import threading
 import time
@@ -26,6 +27,8 @@ class Namespace:
         if self.fd < 0:
             raise NotPermitted(f"no network namespace: {self._error} (needs CAP_SYS_ADMIN)")
         self.run("ip", "link", "set", "lo", "up")
+        with self.entered():  # the kernel's default, whatever this machine prefers
+            pathlib.Path("/proc/sys/net/ipv4/tcp_congestion_control").write_text("cubic", encoding="ascii")
 
     def _create(self):
         """In a thread that ends: the others stay where they are."""
