@@ -109,7 +109,9 @@ def black_holes(directory, active, standby, phases, seed=1):
             rows.append((way, reaction, gap))
             trial.network.heal(active.name)
         late = trial.network.stats()["late_micros"]
-    return summary(active, standby, rows) | {"relay_late_ms": late / 1e3} | trial.verify()
+    return summary(active, standby, rows) | {"relay_late_ms": late / 1e3, "seed": seed,
+                                             "congestion_control": trial.network.gateway.congestion_control
+                                             } | trial.verify()
 
 
 def told_faults(directory, active, standby, seed=1):

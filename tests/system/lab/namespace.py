@@ -27,8 +27,7 @@ class Namespace:
         if self.fd < 0:
             raise NotPermitted(f"no network namespace: {self._error} (needs CAP_SYS_ADMIN)")
         self.run("ip", "link", "set", "lo", "up")
-        with self.entered():  # the kernel's default, whatever this machine prefers
-            pathlib.Path("/proc/sys/net/ipv4/tcp_congestion_control").write_text("cubic", encoding="ascii")
+        self.congestion_control = self._congestion_control()
 
     def _create(self):
         """In a thread that ends: the others stay where they are."""
@@ -36,6 +35,17 @@ class Namespace:
             self.fd = os.open(HERE, os.O_RDONLY | os.O_CLOEXEC)
         else:
             self._error = os.strerror(ctypes.get_errno())
+
+    def _congestion_control(self):
+        """The kernel's own default, whatever this machine prefers; where only what it prefers is allowed, the other that
+        always is."""
+        place = pathlib.Path("/proc/sys/net/ipv4/tcp_congestion_control")
+        with self.entered():
+            for name in ("cubic", "reno"):
+                with contextlib.suppress(OSError):
+                    place.write_text(name, encoding="ascii")
+                    break
+            return place.read_text(encoding="ascii").strip()
 
     def close(self):
         os.close(self.fd)
