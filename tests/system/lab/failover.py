@@ -92,6 +92,11 @@ class Trial:
         end = wait_for(lambda: self.watch.made_after(told), timeout, lambda: f"no record after: {text}")
         return (told - at) / 1e9, self.watch.longest_gap(at, end) / 1e9, text
 
+    def dead(self, link, at, timeout=30):
+        """Until the store calls it down: a cut that ends before that is a short disturbance, and another subject."""
+        wait_for(lambda: any(name == link and when > at and " to down" in text for when, name, text, _ in
+                             list(self.watch.said)), timeout, lambda: f"{link} is not down: {self.watch.said[-6:]}")
+
 
 def black_holes(directory, active, standby, phases, seed=1):
     """Cuts the active link at random moments, in both directions, one, the other, in turn. Returns the figures, and
@@ -105,6 +110,7 @@ def black_holes(directory, active, standby, phases, seed=1):
             time.sleep(dice.random())  # the phase
             at = trial.network.cut(active.name, way)
             reaction, gap, _ = trial.moved(active.name, at)
+            trial.dead(active.name, at)
             trial.wait_carrying(standby.name)
             rows.append((way, reaction, gap))
             trial.network.heal(active.name)
