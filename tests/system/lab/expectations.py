@@ -14,17 +14,15 @@ FLAPS = 4  # switches until a flapping link is left alone
 COMMIT_MS = 100  # the centre's disk, and a busy machine: what a gap may be longer than its cause
 UNDISTURBED_MS = 300  # the longest gap of a link that nothing happens to, beside 5G's own
 
-HEARTBEAT = {FIBRE: ("200ms", "1s"), MOBILE: ("200ms", "1s"), SATELLITE: ("1s", "4s")}
 
 
-def link(kind, hold, damped):
-    """Settings of a link of this kind: its profile's, but what lets a link return soon after each experiment. damped: a
-    link that flaps is suppressed."""
-    interval, timeout = HEARTBEAT[kind]
+def link(hold, damped):
+    """Settings of a link: its profile's, but what lets it return soon after each experiment. damped: a link that flaps
+    is suppressed."""
     tuning = {"route": {"hold": hold, "probation": "1s", "proofs": 1}, "breaker": {"minimum": 1000}}
     if not damped:
         tuning["damping"] = {"flap": 0, "suspicion": 0}
-    return {"heartbeat_interval": interval, "heartbeat_timeout": timeout, "connect_timeout": "2s",
+    return {"connect_timeout": "2s",
             "reconnect": {"quick": "50ms", "first": "50ms", "cap": "200ms", "unavailable_after": 1000},
             "tuning": tuning}
 
