@@ -40,9 +40,10 @@ def test_critical_on_two_links(directory, report):
     the other."""
     classes = [{"name": "critical", "priority": 10, "duplicate": True}]
     gaps = []
-    with Trial(directory, FIBRE, MOBILE, classes=classes, record_class="critical") as trial:
+    both = [FIBRE.name, MOBILE.name]
+    with Trial(directory, FIBRE, MOBILE, classes=classes, record_class="critical", carriers=both) as trial:
         for round_ in range(6):
-            trial.wait_carrying(FIBRE.name, MOBILE.name)
+            trial.wait_carrying(*both)
             link = (FIBRE, MOBILE)[round_ % 2].name
             at = trial.network.cut(link)
             trial.moved(link, at)

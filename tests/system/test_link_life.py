@@ -49,7 +49,7 @@ def test_failback(directory, report):
         stays(trial, FIBRE.name, 5)  # once
         longest = trial.watch.longest_gap(healed, time.time_ns()) / 1e6
         switches = [text for when, link, text, _ in trial.watch.said if when > healed and link == FIBRE.name
-                    and text.startswith("switched")]
+                    and text.startswith("switched telemetry")]
     report("; ".join(switches), hold_s=3, returned_after_s=took, longest_gap_ms=longest, **trial.verify())
     assert took >= 3, "before its hold time"
     assert longest <= expectations.UNDISTURBED_MS
@@ -98,6 +98,6 @@ def test_flapping(directory, report):
             time.sleep(4)
         stays(trial, MOBILE.name, 1)
         switches = [text for when, link, text, _ in trial.watch.said
-                    if when > began and link == FIBRE.name and text.startswith("switched")]
+                    if when > began and link == FIBRE.name and text.startswith("switched telemetry")]
     report("; ".join(switches), switches=len(switches), target=expectations.FLAPS, **trial.verify())
     assert 0 < len(switches) <= expectations.FLAPS

@@ -15,8 +15,8 @@ RATE = 1000  # records/s
 
 
 class Trial:
-    """A gateway under load with these links, watched; the first link carries. At the end everything must have arrived
-    once and in order.
+    """A gateway under load with these links, watched; the first link carries, or `carriers` do. At the end everything
+    must have arrived once and in order.
 
         with Trial(directory, FIBRE, MOBILE) as trial:
             cut_at = trial.network.cut("fibre")
@@ -24,8 +24,10 @@ class Trial:
         trial.verify()
     """
 
-    def __init__(self, directory, *kinds, rate=RATE, seed=1, classes=(), record_class="telemetry", **settings):
-        self.kinds, self.rate, port = kinds, rate, free_port()
+    def __init__(self, directory, *kinds, rate=RATE, seed=1, classes=(), record_class="telemetry", carriers=(),
+                 **settings):
+        self.rate, port = rate, free_port()
+        self.carriers = carriers or [kinds[0].name]
         self.network = Network(*kinds, seed=seed)
         self._site = {"directory": directory, "sources": [line_source(port, **{"class": record_class})],
                       "overrides": {"classes": list(classes)} if classes else None} | settings
@@ -39,7 +41,7 @@ class Trial:
             self.gateway.wait_running(30)
             with self.network.gateway.entered():
                 undo.enter_context(self.device)
-            self.wait_carrying(self.kinds[0].name)
+            self.wait_carrying(*self.carriers)
             self._undo = undo.pop_all()
         return self
 

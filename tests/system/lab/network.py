@@ -47,6 +47,7 @@ class Network:
         self.addresses = {name: f"10.213.{i}.2" for i, name in enumerate(self.kinds, 1)}
         self.seed, self._relay = seed, None
         self._armed = {}  # (link, tool) -> Armed
+        self._changed = 0.0  # when a device last did
 
     def __enter__(self):
         if not RELAY.exists():
@@ -128,9 +129,13 @@ class Network:
         return self.set(link, way, cut="data")
 
     def unplug(self, link):
-        """The gateway's device loses its carrier."""
+        """The gateway's device loses its carrier, and says so at once: the kernel tells of a second change within a
+        second only later."""
+        time.sleep(max(self._changed + 1.1 - time.monotonic(), 0))
+        at = time.time_ns()
         self.tell(f"{link} carrier off")
-        return self.cut(link)
+        self.cut(link)
+        return at
 
     def disable(self, link):
         """ip link set down, as an operator or a modem's driver does."""
@@ -149,4 +154,5 @@ class Network:
         self.gateway.run("nft", f"add table inet {link}; delete table inet {link}")
         self.gateway.run("ip", "link", "set", link, "up")
         self._arm(link)
+        self._changed = time.monotonic()
         return time.time_ns()
