@@ -15,7 +15,6 @@ COMMIT_MS = 100  # the centre's disk, and a busy machine: what a gap may be long
 UNDISTURBED_MS = 300  # the longest gap of a link that nothing happens to, beside 5G's own
 
 
-
 def link(hold, damped):
     """Settings of a link: its profile's, but what lets it return soon after each experiment. damped: a link that flaps
     is suppressed."""

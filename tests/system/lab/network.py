@@ -129,9 +129,9 @@ class Network:
         return self.set(link, way, cut="data")
 
     def unplug(self, link):
-        """The gateway's device loses its carrier, and says so at once: the kernel tells of a second change within a
-        second only later."""
-        time.sleep(max(self._changed + 1.1 - time.monotonic(), 0))
+        """The gateway's device loses its carrier, and says so at once: of changes within a second of each other
+        the kernel tells later, and its own of bringing up our devices take two."""
+        time.sleep(max(self._changed + 2.2 - time.monotonic(), 0))
         at = time.time_ns()
         self.tell(f"{link} carrier off")
         self.cut(link)
