@@ -11,7 +11,7 @@ FAILOVER = {FIBRE: 0.2, MOBILE: 0.5, SATELLITE: 1.0}  # the time each kind of li
 TOLD = 0.05  # reset, refused, carrier lost: to the first record on the standby, without the way there
 BROWNOUT = {FIBRE: 3.0, MOBILE: 8.0}  # 5 % loss, or the round trip three times as long
 FLAPS = 4  # switches until a flapping link is left alone
-COMMIT_MS = 100  # the centre's disk, and a busy machine: what a gap may be longer than its cause
+COMMIT_MS = 30  # of the centre's disk: what a gap is longer than its cause
 UNDISTURBED_MS = 300  # the longest gap of a link that nothing happens to, beside 5G's own
 
 
