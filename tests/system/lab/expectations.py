@@ -13,15 +13,19 @@ BROWNOUT = {FIBRE: 3.0, MOBILE: 8.0}  # 5 % loss, or the round trip three times 
 FLAPS = 4  # switches until a flapping link is left alone
 COMMIT_MS = 30  # of the centre's disk: what a gap is longer than its cause
 UNDISTURBED_MS = 300  # the longest gap of a link that nothing happens to, beside 5G's own
+# Interval and timeout of the session's heartbeat. A cut one is over soon: otherwise TCP goes on with it after a pause of
+# its own, what it sent again counts as lost, and an idle link works that off at the pace of its probes, for minutes.
+HEARTBEAT = {FIBRE: ("200ms", "1s"), MOBILE: ("200ms", "1s"), SATELLITE: ("1s", "4s")}
 
 
-def link(hold, damped):
+def link(kind, hold, damped):
     """Settings of a link: its profile's, but what lets it return soon after each experiment. damped: a link that flaps
     is suppressed."""
+    interval, timeout = HEARTBEAT[kind]
     tuning = {"route": {"hold": hold, "probation": "1s", "proofs": 1}, "breaker": {"minimum": 1000}}
     if not damped:
         tuning["damping"] = {"flap": 0, "suspicion": 0}
-    return {"connect_timeout": "2s",
+    return {"heartbeat_interval": interval, "heartbeat_timeout": timeout, "connect_timeout": "2s",
             "reconnect": {"quick": "50ms", "first": "50ms", "cap": "200ms", "unavailable_after": 1000},
             "tuning": tuning}
 

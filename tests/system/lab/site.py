@@ -10,7 +10,7 @@ class LabGateway(Gateway):
 
     def __init__(self, directory, network, sources=(), hold="1s", damped=False, overrides=None):
         links = [{"name": name, "profile": kind.profile, "priority": 10 * place, "interface": name}
-                 | expectations.link(hold, damped)
+                 | expectations.link(kind, hold, damped)
                  for place, (name, kind) in enumerate(network.kinds.items(), 1)]
         super().__init__(directory, sources, links, overrides, inside=network.gateway.prefix,
                          collector_inside=network.centre.prefix)
