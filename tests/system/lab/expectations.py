@@ -13,8 +13,8 @@ BROWNOUT = {FIBRE: 3.0, MOBILE: 8.0}  # 5 % loss, or the round trip three times 
 FLAPS = 4  # switches until a flapping link is left alone
 COMMIT_MS = 30  # of the centre's disk: what a gap is longer than its cause
 UNDISTURBED_MS = 300  # the longest gap of a link that nothing happens to, beside 5G's own
-# Interval and timeout of the session's heartbeat. A cut one is over soon: otherwise TCP goes on with it after a pause of
-# its own, what it sent again counts as lost, and an idle link works that off at the pace of its probes, for minutes.
+# Interval and timeout of the session's heartbeat. A cut one is over soon: otherwise TCP goes on with it after a pause
+# of its own, what it sent again counts as lost, and an idle link works that off at the pace of its probes, for minutes.
 HEARTBEAT = {FIBRE: ("200ms", "1s"), MOBILE: ("200ms", "1s"), SATELLITE: ("1s", "4s")}
 
 

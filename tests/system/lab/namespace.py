@@ -37,8 +37,8 @@ class Namespace:
             self._error = os.strerror(ctypes.get_errno())
 
     def _congestion_control(self):
-        """The kernel's own default, whatever this machine prefers; where only what it prefers is allowed, the other that
-        always is."""
+        """The kernel's own default, whatever this machine prefers; where that is not allowed, the one that always
+        is."""
         place = pathlib.Path("/proc/sys/net/ipv4/tcp_congestion_control")
         with self.entered():
             for name in ("cubic", "reno"):
