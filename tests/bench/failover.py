@@ -48,11 +48,12 @@ def run(options):
         return []
     print(f"{RATE} records/s of 100 bytes; round trips: "
           + ", ".join(f"{k.title} {k.round_trip * 1e3:g} ± {k.jitter * 1e3:g} ms" for k in (FIBRE, MOBILE, SATELLITE))
-          + f"; TCP {holes[0]['congestion_control']}; {options.phases} cuts per row at random moments: both directions, "
-          "up, down in turn; ms")
-    show("from a black hole to the gateway's reaction", holes, quantiles("detection") + [("limit", "detection_limit_ms")])
+          + f"; TCP {holes[0]['congestion_control']}; {options.phases} cuts per row at random moments: "
+          "both directions, up, down in turn; ms")
+    show("from a black hole to the gateway's reaction", holes,
+         quantiles("detection") + [("limit", "detection_limit_ms")])
     show("service gap at the centre", holes, quantiles("gap"))
-    show("carrier lost, device down, reset and refused: service gap (target 50 and half the new link's round trip)",
+    show("carrier lost, device down, reset: service gap (target 50 and half the new link's round trip)",
          faults, [(what, f"{what}_gap_ms") for what in ("unplug", "disable", "reject")])
     records = sum(row["records"] for row in holes + faults)
     print(f"\n{records} records: {sum(row['lost'] for row in holes + faults)} lost, "
