@@ -76,7 +76,7 @@ def test_acknowledgements_cut(directory, report, how):
 def test_brownout(directory, report, active, standby, how):
     """5 % of the packets are lost, or the round trip takes three times as long: the link works, and is left."""
     worse = {"loss": {"loss": 0.05}, "delay": {"delay": 1.5 * active.round_trip}}[how]
-    with Trial(directory, active, standby) as trial:
+    with Trial(directory, active, standby, complete=True) as trial:
         wait_for(lambda: trial.device.confirmed > 5 * trial.rate, 30, "time to learn what is usual", interval=0.1)
         at = trial.network.set(active.name, **worse)
         reaction, gap, text = trial.moved(active.name, at, timeout=60)
@@ -89,7 +89,7 @@ def test_brownout(directory, report, active, standby, how):
 
 def test_flapping(directory, report):
     """Fibre works for 4 s and is gone for 1 s, for 40 s: after a few times traffic stays on 5G."""
-    with Trial(directory, FIBRE, MOBILE, damped=True) as trial:
+    with Trial(directory, FIBRE, MOBILE, complete=True) as trial:
         began = time.time_ns()
         for _ in range(8):
             trial.network.cut(FIBRE.name)

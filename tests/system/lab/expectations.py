@@ -18,13 +18,13 @@ UNDISTURBED_MS = 300  # the longest gap of a link that nothing happens to, besid
 HEARTBEAT = {FIBRE: ("200ms", "1s"), MOBILE: ("200ms", "1s"), SATELLITE: ("1s", "4s")}
 
 
-def link(kind, hold, damped):
-    """Settings of a link: its profile's, but what lets it return soon after each experiment. damped: a link that flaps
-    is suppressed."""
+def link(kind, hold, complete):
+    """Settings of a link: its profile's, but what lets it return soon after each experiment. complete: with what keeps a
+    link out of use after a disturbance, brownouts and the damping of flaps."""
     interval, timeout = HEARTBEAT[kind]
     tuning = {"route": {"hold": hold, "probation": "1s", "proofs": 1}, "breaker": {"minimum": 1000}}
-    if not damped:
-        tuning["damping"] = {"flap": 0, "suspicion": 0}
+    if not complete:
+        tuning |= {"damping": {"flap": 0, "suspicion": 0}, "delay": {"enter": 100}, "loss": {"enter": 100}}
     return {"heartbeat_interval": interval, "heartbeat_timeout": timeout, "connect_timeout": "2s",
             "reconnect": {"quick": "50ms", "first": "50ms", "cap": "200ms", "unavailable_after": 1000},
             "tuning": tuning}

@@ -5,12 +5,12 @@ from lab import expectations
 
 class LabGateway(Gateway):
     """Every link of the network is one of the gateway's, bound to its device and leading to the centre's address there;
-    the first one is preferred. hold: how long a better link must be healthy before traffic returns to it; damped:
-    whether one that flaps is suppressed."""
+    the first one is preferred. hold: how long a better link must be healthy before traffic returns to it; complete:
+    see expectations.link()."""
 
-    def __init__(self, directory, network, sources=(), hold="1s", damped=False, overrides=None):
+    def __init__(self, directory, network, sources=(), hold="1s", complete=False, overrides=None):
         links = [{"name": name, "profile": kind.profile, "priority": 10 * place, "interface": name}
-                 | expectations.link(kind, hold, damped)
+                 | expectations.link(kind, hold, complete)
                  for place, (name, kind) in enumerate(network.kinds.items(), 1)]
         super().__init__(directory, sources, links, overrides, inside=network.gateway.prefix,
                          collector_inside=network.centre.prefix)
