@@ -34,6 +34,17 @@ def directory(request):
         shutil.rmtree(path, ignore_errors=True)
 
 
+@pytest.fixture(scope="session")
+def laboratory():
+    """Skips what needs the laboratory's links where they are not permitted."""
+    from lab import FIBRE, Network, NotPermitted
+    try:
+        with Network(FIBRE):
+            pass
+    except NotPermitted as error:
+        pytest.skip(str(error))
+
+
 @pytest.fixture
 def report(request):
     """report(text, name=figure, ...) under the test's name."""

@@ -16,11 +16,12 @@ class Site:
 
     `sources` and `links` are lists of dicts as in the YAML file; a link gets name "main", the destination and the
     collector's address where it does not say otherwise. `overrides` and `collector_overrides` are merged into the two
-    files at last. `collector=False`: there is none, and links must say where they connect.
+    files at last. `collector=False`: there is none, and links must say where they connect. `inside` and
+    `collector_inside` stand in front of the commands, e.g. nsenter.
     """
 
     def __init__(self, directory, sources=(), links=None, overrides=None, collector_overrides=None, collector=True,
-                 name="gateway-1", watchdog_s=2.0):
+                 name="gateway-1", watchdog_s=2.0, inside=(), collector_inside=()):
         self.directory = pathlib.Path(directory)
         self.name = name
         self.collector_port, self.health_port = free_port(), free_port()
@@ -48,9 +49,9 @@ class Site:
                           "quota": "4GiB"},
         }, collector_overrides)
         self.write_configurations()
-        self.init = Init([BIN / "holdfast-watchdog", "--config", self.config_path], self.directory, "gateway",
+        self.init = Init([*inside, BIN / "holdfast-watchdog", "--config", self.config_path], self.directory, "gateway",
                          watchdog_s)
-        self.collector_init = Init([BIN / "holdfast-watchdog", "--only", "collector", "--config",
+        self.collector_init = Init([*collector_inside, BIN / "holdfast-watchdog", "--only", "collector", "--config",
                                     self.collector_config_path], self.directory, "centre", watchdog_s)
         self._has_collector = collector
         self._running = self._collector_running = False

@@ -1,0 +1,18 @@
+"""Links in a laboratory: a gateway and its centre in network namespaces of their own, and between them links with the
+round trips of fibre, 5G and satellite that lose, slow down and break when a test says so.
+
+    with Trial(directory, FIBRE, MOBILE) as trial:      # under 1,000 records/s
+        cut_at = trial.network.cut("fibre")             # a black hole
+        reaction, gap, said = trial.moved("fibre", cut_at)
+    trial.verify()                                      # each record once, in order
+
+Needs root (CAP_SYS_ADMIN, CAP_NET_ADMIN), /dev/net/tun, iproute2, nftables and util-linux; NotPermitted says what is
+missing.
+"""
+from lab import expectations
+from lab.failover import Trial, black_holes, told_faults
+from lab.namespace import Namespace, NotPermitted
+from lab.network import FIBRE, MOBILE, SATELLITE, Kind, Network
+
+__all__ = ["FIBRE", "MOBILE", "SATELLITE", "Kind", "Namespace", "Network", "NotPermitted", "Trial", "black_holes",
+           "expectations", "told_faults"]

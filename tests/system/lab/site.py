@@ -1,0 +1,20 @@
+"""A gateway at one end of the laboratory's links, and its centre at the other."""
+from harness import Gateway
+from lab import expectations
+
+
+class LabGateway(Gateway):
+    """Every link of the network is one of the gateway's, bound to its device and leading to the centre's address there;
+    the first one is preferred. hold: how long a better link must be healthy before traffic returns to it; complete:
+    see expectations.link()."""
+
+    def __init__(self, directory, network, sources=(), hold="1s", complete=False, overrides=None):
+        links = [{"name": name, "profile": kind.profile, "priority": 10 * place, "interface": name}
+                 | expectations.link(kind, hold, complete)
+                 for place, (name, kind) in enumerate(network.kinds.items(), 1)]
+        super().__init__(directory, sources, links, overrides, inside=network.gateway.prefix,
+                         collector_inside=network.centre.prefix)
+        for link in self.links:
+            link["connect"] = f"{network.addresses[link['name']]}:{self.collector_port}"
+        self.collector_configuration["collector"]["listen"] = f"0.0.0.0:{self.collector_port}"
+        self.write_configurations()
