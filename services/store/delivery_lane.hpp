@@ -19,8 +19,8 @@ namespace holdfast::store {
 /// link begins to carry the class, or newer records could overtake it on the faster path. It is complete when the
 /// destination has it, whoever brought it; it returns when nobody holds it any more.
 ///
-/// Only what a lease covers is confirmed by an acknowledgement, whichever link brings it. What else a destination says it
-/// has is compared with what it has confirmed, whenever one of its sessions begins:
+/// Only what a lease covers is confirmed by an acknowledgement, whichever link brings it. What else a destination says
+/// it has is compared with what it has confirmed, whenever one of its sessions begins:
 ///   - it has more than it has confirmed: the confirmation may have been lost, or this store was restored from an older
 ///     copy and gives numbers again. Such numbers are `claimed`: their batches are compared before anything counts.
 ///   - it has numbers that were never given: this store is the older copy. reconcile() says so.
@@ -57,8 +57,8 @@ public:
   void no_links();
   /// Nothing carries this class: nothing of it is live any more.
   void no_carrier();
-  /// The destination acknowledges r. Returns the batches that are complete: those leased, to whomever, and wholly within.
-  /// What else of r is not confirmed is a claim now.
+  /// The destination acknowledges r. Returns the batches that are complete: those leased, to whomever, and wholly
+  /// within. What else of r is not confirmed is a claim now.
   std::vector<seq_range> acknowledged(seq_range r);
   /// The destination has r, and that is certain.
   void confirmed(seq_range r);

@@ -226,8 +226,8 @@ void dispatch_plan::answered(link_state& link, const sent& s, clock::time_point 
   link.pace.acknowledged(s.mark, now);
 }
 
-std::vector<seq_range> dispatch_plan::acknowledged(const std::string& link, const std::string& record_class, seq_range r,
-                                                   clock::time_point now) {
+std::vector<seq_range> dispatch_plan::acknowledged(const std::string& link, const std::string& record_class,
+                                                   seq_range r, clock::time_point now) {
   auto* l = find(record_class);
   if (l == nullptr)
     return {};

@@ -78,8 +78,8 @@ public:
   void skipped(const order& o);
 
   /// The destination acknowledges r over this link. Returns what is confirmed by that: whole batches that any link has
-  /// leased. The rest of it becomes a claim. What other links still carry of it fills their windows until they say so too,
-  /// or end.
+  /// leased. The rest of it becomes a claim. What other links still carry of it fills their windows until they say so
+  /// too, or end.
   std::vector<seq_range> acknowledged(const std::string& link, const std::string& record_class, seq_range r,
                                       clock::time_point now);
   /// The destination has r, and there is nothing to compare it with.
