@@ -109,6 +109,22 @@ TEST_CASE("a released link gets nothing before it carries again", "[store]") {
   CHECK_FALSE(p.oldest("telemetry"));
 }
 
+TEST_CASE("a released link's late answer confirms what another holds, and the rest is compared", "[store]") {
+  auto p = ready_links("ab", {{"a"}, "", "b"});
+  p.stored("telemetry", {1, 20});
+  CHECK(steps(p) == orders{"a telemetry 1", "a telemetry 11"});
+  p.route("telemetry", {{"b"}, "", "a"});
+  p.share("a");
+  CHECK(step(p) == "b telemetry 1");
+  p.release("a");
+  CHECK(p.acknowledged("a", "telemetry", {1, 20}, start) == std::vector<seq_range>{{1, 10}});
+  CHECK(p.in_flight_bytes("b") == 100);
+  CHECK(steps(p) == orders{"b telemetry 11 check"});
+  CHECK(p.acknowledged("b", "telemetry", {1, 20}, start) == std::vector<seq_range>{{11, 20}});
+  CHECK(p.in_flight_bytes() == 0);
+  CHECK_FALSE(p.oldest("telemetry"));
+}
+
 TEST_CASE("comparisons and gaps go over any link where no carrier is ready, and to another when one is suspected",
           "[store]") {
   dispatch_plan p({{"telemetry", 100}}, 20);
