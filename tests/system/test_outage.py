@@ -52,7 +52,8 @@ def judge_return(report, by_arrival, before, watch, archive):
     if not jumps:
         report("the backlog was through before the first live record", records=len(came))
         return ["no live record came ahead of the backlog"]
-    first_live = came[jumps[0]]
+    # The first step upwards is to a live record. Where claims were compared first, live ones lead, and it is downwards.
+    first_live = came[jumps[0]] if came[jumps[0]] > came[jumps[0] - 1] else came[0]
     problems = []
     for name, part in (("live", [s for s in came if s >= first_live]),
                        ("backlog", [s for s in came if s < first_live])):
@@ -63,7 +64,7 @@ def judge_return(report, by_arrival, before, watch, archive):
     overtook = sum(1 for seq in came[:last_backlog] if seq >= first_live)
     begin = next(at for at, _, count in watch.samples if count > 0)
     drained = watch.arrived(before + last_backlog)
-    live = watch.arrived(before + jumps[0])
+    live = watch.arrived(before + came.index(first_live))
     seconds = max((drained - begin) / 1e9, 1e-3)
     report(f"centre away {OUTAGE_S:g} s", backlog_records=backlog, drained_s=seconds, records_per_s=backlog / seconds,
            first_live_ms=(live - begin) / 1e6, live_before_backlog_was_through=overtook, records=archive.records)
