@@ -110,6 +110,7 @@ void session_state::report_if_due() {
 
 void session_state::on_order(const v1::LinkOrder& o) {
   order = o.state();
+  const bool wakes = !wanted && o.connect();
   wanted = o.connect();
   if (established)
     describe_session();
@@ -118,7 +119,7 @@ void session_state::on_order(const v1::LinkOrder& o) {
   if (!wanted)
     return rest_if_done();
   unwanted_since = {};
-  if (!line && !gateway.empty())
+  if (wakes && !line && !gateway.empty())  // otherwise the next attempt has its time: orders come at every change
     connect();
 }
 
