@@ -91,13 +91,12 @@ std::vector<seq_range> inbox::ranges(const origin& o) const {
   return has == nullptr ? std::vector<seq_range>{} : has->ranges();
 }
 
-std::map<std::string, std::vector<seq_range>> inbox::present(const std::string& gateway, std::uint64_t epoch) const {
+namespace {
+
+// The first ranges of each class, `room` of them together.
+std::map<std::string, std::vector<seq_range>> told(const std::map<std::string, range_set>& all, std::size_t room) {
   std::map<std::string, std::vector<seq_range>> out;
-  auto store = stores_.find({gateway, epoch});
-  if (store == stores_.end())
-    return out;
-  auto room = limits_.told;
-  for (auto& [record_class, has] : store->second) {
+  for (auto& [record_class, has] : all) {
     auto ranges = has.ranges();
     ranges.resize(std::min(ranges.size(), room));
     room -= ranges.size();
@@ -107,23 +106,21 @@ std::map<std::string, std::vector<seq_range>> inbox::present(const std::string& 
   return out;
 }
 
+} // namespace
+
+std::map<std::string, std::vector<seq_range>> inbox::present(const std::string& gateway, std::uint64_t epoch) const {
+  const auto store = stores_.find({gateway, epoch});
+  return store == stores_.end() ? told({}, 0) : told(store->second, limits_.told);
+}
+
 std::map<std::string, std::vector<seq_range>> inbox::elsewhere(const std::string& gateway, std::uint64_t epoch) const {
-  std::map<std::string, range_set> sum;
+  classes sum;
   for (auto store = stores_.lower_bound({gateway, 0}); store != stores_.end() && store->first.first == gateway; ++store)
     if (store->first.second != epoch)
       for (auto& [record_class, has] : store->second)
         for (auto& r : has.ranges())
           sum[record_class].insert(r);
-  std::map<std::string, std::vector<seq_range>> out;
-  auto room = limits_.told / 4;
-  for (auto& [record_class, has] : sum) {
-    auto ranges = has.ranges();
-    ranges.resize(std::min(ranges.size(), room));
-    room -= ranges.size();
-    if (!ranges.empty())
-      out.emplace(record_class, std::move(ranges));
-  }
-  return out;
+  return told(sum, limits_.told / 4);
 }
 
 std::string inbox::limit_text(verdict v) const {
