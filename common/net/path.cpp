@@ -13,7 +13,9 @@ path_figures read_path(int socket) {
   if (::getsockopt(socket, IPPROTO_TCP, TCP_INFO, &info, &size) != 0
       || size < offsetof(tcp_info, tcpi_notsent_bytes) + sizeof info.tcpi_notsent_bytes)
     return {};
-  return {info.tcpi_bytes_acked, info.tcpi_unacked > 0 || info.tcpi_notsent_bytes > 0};
+  return {.acknowledged = info.tcpi_bytes_acked,
+          .waiting = info.tcpi_unacked > 0 || info.tcpi_notsent_bytes > 0,
+          .delivered = info.tcpi_delivered};
 }
 
 } // namespace holdfast::net

@@ -12,7 +12,8 @@ namespace holdfast::uplink {
 /// a ping measures the round trip each interval, smoothed as TCP does (RFC 6298, section 2).
 ///
 /// On a slow link an answer waits behind data. While the other end's TCP takes what waits here, the path is alive, and
-/// silence is forgiven up to `patience` timeouts. No longer: a kernel acknowledges for a program that hangs, too.
+/// silence is forgiven up to `patience` timeouts, also beyond a hole that it is about to fill. No longer: a kernel
+/// acknowledges for a program that hangs, too.
 class heartbeat {
 public:
   using clock = std::chrono::steady_clock;
@@ -31,7 +32,9 @@ public:
   /// What TCP says now. Bytes acknowledged count while more of them wait: of an idle connection they are but the
   /// ping's.
   void carried(const net::path_figures& path, clock::time_point now);
-  bool dead(clock::time_point now) const;
+  /// What is expected since then is late: it was allowed so long, and the path carries nothing or patience ends.
+  bool overdue(clock::time_point since, std::chrono::milliseconds allowed, clock::time_point now) const;
+  bool dead(clock::time_point now) const { return overdue(last_heard_, timeout_, now); }
 
   std::chrono::duration<double> round_trip() const noexcept { return smoothed_; }
   std::chrono::duration<double> variation() const noexcept { return variation_; }
@@ -43,6 +46,7 @@ private:
   clock::time_point last_ping_{};
   clock::time_point last_carried_{};
   std::uint64_t acknowledged_ = 0;
+  std::uint64_t delivered_ = 0;
   std::uint64_t id_ = 0;
   bool measured_ = false;
   std::chrono::duration<double> smoothed_{0};
