@@ -8,6 +8,7 @@ void heartbeat::opened(clock::time_point now) {
   last_heard_ = now;
   last_carried_ = now;
   acknowledged_ = 0;
+  delivered_ = 0;
   last_ping_ = now;
 }
 
@@ -19,14 +20,15 @@ std::optional<std::uint64_t> heartbeat::ping_due(clock::time_point now) {
 }
 
 void heartbeat::carried(const net::path_figures& path, clock::time_point now) {
-  if (path.waiting && path.acknowledged > acknowledged_)
+  if (path.waiting && (path.acknowledged > acknowledged_ || path.delivered > delivered_))
     last_carried_ = now;
   acknowledged_ = path.acknowledged;
+  delivered_ = path.delivered;
 }
 
-bool heartbeat::dead(clock::time_point now) const {
-  const auto silence = now - last_heard_;
-  return silence > patience * timeout_ || (silence > timeout_ && now - last_carried_ > timeout_);
+bool heartbeat::overdue(clock::time_point since, std::chrono::milliseconds allowed, clock::time_point now) const {
+  const auto silence = now - since;
+  return silence > patience * allowed || (silence > allowed && now - last_carried_ > timeout_);
 }
 
 } // namespace holdfast::uplink

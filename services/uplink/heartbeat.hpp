@@ -13,7 +13,8 @@ namespace holdfast::uplink {
 /// silence a ping asks for one.
 ///
 /// On a slow link an answer waits behind data. While the other end's TCP takes what waits here, the path is alive, and
-/// silence is forgiven up to `patience` timeouts. No longer: a kernel acknowledges for a program that hangs, too.
+/// silence is forgiven up to `patience` timeouts, also beyond a hole that it is about to fill. No longer: a kernel
+/// acknowledges for a program that hangs, too.
 class heartbeat {
 public:
   using clock = std::chrono::steady_clock;
@@ -30,7 +31,9 @@ public:
   /// What TCP says now. Bytes acknowledged count while more of them wait: of an idle connection they are but the
   /// ping's.
   void carried(const net::path_figures& path, clock::time_point now);
-  bool dead(clock::time_point now) const;
+  /// What is expected since then is late: it was allowed so long, and the path carries nothing or patience ends.
+  bool overdue(clock::time_point since, std::chrono::milliseconds allowed, clock::time_point now) const;
+  bool dead(clock::time_point now) const { return overdue(last_heard_, timeout_, now); }
 
 private:
   std::chrono::milliseconds interval_;
@@ -39,6 +42,7 @@ private:
   clock::time_point last_ping_{};
   clock::time_point last_carried_{};
   std::uint64_t acknowledged_ = 0;
+  std::uint64_t delivered_ = 0;
   std::uint64_t id_ = 0;
 };
 

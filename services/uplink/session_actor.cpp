@@ -153,9 +153,9 @@ void session_state::on_tick() {
       drop(fmt::format("no welcome from {} in {} ms", peer, link().connect_timeout.count()));
     return;
   }
-  if (outstanding > 0 && now - progress > acknowledgement_timeouts * link().heartbeat_timeout)
-    return drop(fmt::format("{} records sent to {} and no acknowledgement", outstanding, peer));
   life->carried(line->path(), now);
+  if (outstanding > 0 && life->overdue(progress, acknowledgement_timeouts * link().heartbeat_timeout, now))
+    return drop(fmt::format("{} records sent to {} and no acknowledgement", outstanding, peer));
   if (life->dead(now))
     return drop(fmt::format("no answer from {} for {} ms", peer, link().heartbeat_timeout.count()));
   ping_if_silent();

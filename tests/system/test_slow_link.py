@@ -10,7 +10,7 @@ from producer import Producer, numbered_batch  # noqa: E402
 
 BATCHES = 20
 RECORDS = 10000  # of a batch: about 64 KiB, 2 s at 256 kbit/s, longer than heartbeat_timeout
-LINK = {"window": "1MiB", "heartbeat_interval": "500ms", "heartbeat_timeout": "1500ms"}
+LINK = {"window": "1MiB", "heartbeat_interval": "500ms", "heartbeat_timeout": "1900ms"}
 
 
 def test_slow_link(directory, report):

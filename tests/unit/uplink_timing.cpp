@@ -150,6 +150,28 @@ TEST_CASE("a path that carries data forgives silence, three timeouts at most", "
   CHECK(h.dead(start + 30'001ms));
 }
 
+TEST_CASE("what arrives beyond a hole is carried, too", "[uplink]") {
+  heartbeat h(5s, 10s);
+  h.opened(start);
+  std::uint64_t segments = 0;
+  for (auto at = start; at <= start + 30s; at += 1s) {
+    h.carried({.acknowledged = 32'000, .waiting = true, .delivered = ++segments}, at);
+    CHECK_FALSE(h.dead(at));
+  }
+}
+
+TEST_CASE("an acknowledgement is late when the path carries nothing, or patience ends", "[uplink]") {
+  heartbeat h(5s, 10s);
+  h.opened(start);
+  CHECK_FALSE(h.overdue(start, 30s, start + 30s));
+  CHECK(h.overdue(start, 30s, start + 30'001ms));
+  for (auto at = start; at <= start + 90s; at += 1s) {
+    h.carried({.acknowledged = static_cast<std::uint64_t>((at - start) / 1s * 32'000), .waiting = true}, at);
+    CHECK_FALSE(h.overdue(start, 30s, at));
+  }
+  CHECK(h.overdue(start, 30s, start + 90'001ms));
+}
+
 TEST_CASE("a path that stands still forgives nothing", "[uplink]") {
   heartbeat h(5s, 10s);
   h.opened(start);
