@@ -12,6 +12,10 @@ namespace holdfast::net {
 void open_bound(boost::asio::ip::tcp::socket& socket, const boost::asio::ip::tcp::endpoint& to,
                 const std::string& interface, const std::string& source_address);
 
+/// The same for a socket of any kind that is open, before it is connected to this address.
+void bind_own(int socket, const boost::asio::ip::address& to, const std::string& interface,
+              const std::string& source_address);
+
 /// The kernel sends no faster than this many bytes per second (SO_MAX_PACING_RATE); 0: as fast as it can.
 void pace(boost::asio::ip::tcp::socket& socket, std::uint64_t bytes_per_second);
 

@@ -3,6 +3,7 @@
 #include "services/uplink/knock.hpp"
 
 #include "common/net/binding.hpp"
+#include "common/net/name_lookup.hpp"
 #include "common/net/stream.hpp"
 #include "common/net/wire.hpp"
 #include "common/telemetry/log.hpp"
@@ -15,6 +16,7 @@
 #include <boost/asio/steady_timer.hpp>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <atomic>
 #include <deque>
 #include <mutex>
@@ -36,7 +38,8 @@ public:
   tcp_connection(boost::asio::io_context& io, const config::link& link, std::shared_ptr<boost::asio::ssl::context> tls,
                  std::shared_ptr<net::address_cache> addresses, callbacks c)
       : io_(io), link_(link), tls_(std::move(tls)), addresses_(std::move(addresses)), callbacks_(std::move(c)),
-        resolver_(io), deadline_(io), patience_(io), reader_(max_reply_payload) {}
+        names_(io, {link.interface, link.source_address, {}}), deadline_(io), patience_(io),
+        reader_(max_reply_payload) {}
 
   void start() override {
     boost::asio::post(io_, [self = me()] { self->resolve(); });
@@ -71,29 +74,28 @@ private:
     deadline_.expires_after(link_.connect_timeout);
     deadline_.async_wait([self = me()](error_code ec) {
       if (!ec)
-        self->end("no connection in time");
+        self->end(self->chosen_ ? "no connection in time"
+                                : fmt::format("failed to resolve {}: no answer in time", self->link_.connect.host));
     });
     error_code not_an_address;
     boost::asio::ip::make_address(link_.connect.host, not_an_address);
     if (!not_an_address)
       return connect({link_.connect.host}, {});
     if (!addresses_->known().empty()) {
-      patience_.expires_after(resolve_timeout);
-      patience_.async_wait([self = me()](error_code ec) {
+      const auto wait = std::min(resolve_timeout, link_.connect_timeout / 2);
+      patience_.expires_after(wait);
+      patience_.async_wait([self = me(), wait](error_code ec) {
         if (!ec)
-          self->use_known(fmt::format("no answer for {} ms", resolve_timeout.count()));
+          self->use_known(fmt::format("no answer for {} ms", wait.count()));
       });
     }
-    resolver_.async_resolve(link_.connect.host, std::to_string(link_.connect.port),
-                            [self = me()](error_code ec, const tcp::resolver::results_type& found) {
-                              ec ? self->use_known(ec.message()) : self->resolved(found);
-                            });
+    names_.start(link_.connect.host, [weak = std::weak_ptr(me())](const net::name_lookup::answer& a) {
+      if (auto self = weak.lock())
+        a.addresses.empty() ? self->use_known(a.error) : self->resolved(a.addresses);
+    });
   }
 
-  void resolved(const tcp::resolver::results_type& found) {
-    std::vector<std::string> addresses;
-    for (auto& entry : found)
-      addresses.push_back(entry.endpoint().address().to_string());
+  void resolved(const std::vector<std::string>& addresses) {
     addresses_->resolved(addresses, net::address_cache::clock::now());
     connect(addresses_->known(), {});
   }
@@ -237,7 +239,7 @@ private:
     ended_ = true;
     deadline_.cancel();
     patience_.cancel();
-    resolver_.cancel();
+    names_.cancel();
     tell_path(-1);
     error_code ignored;
     if (socket_)
@@ -253,7 +255,7 @@ private:
   std::shared_ptr<boost::asio::ssl::context> tls_;
   std::shared_ptr<net::address_cache> addresses_;
   callbacks callbacks_;
-  tcp::resolver resolver_;
+  net::name_lookup names_;
   boost::asio::steady_timer deadline_;
   boost::asio::steady_timer patience_;  // with the name service
   std::deque<std::string> targets_;     // addresses still to be tried

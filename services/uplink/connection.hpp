@@ -26,8 +26,8 @@ namespace holdfast::uplink {
 /// in the io loop's thread, where alone it uses `addresses`; start(), send(), path() and close() may be called from
 /// any. Callbacks run in the io loop's thread; on_end comes exactly once and is the last.
 ///
-/// A name is resolved for each attempt; where that fails or takes longer than `resolve_timeout`, the last known
-/// addresses are used.
+/// A name is resolved for each attempt, asked where the connection will go. Where that fails or takes longer than
+/// `resolve_timeout` (at most half of the link's connect_timeout), the last known addresses are used.
 class connection : public std::enable_shared_from_this<connection> {
 public:
   static constexpr std::chrono::milliseconds resolve_timeout{1000};
