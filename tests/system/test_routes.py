@@ -136,7 +136,7 @@ def test_duplicate_class_goes_over_both(directory, report):
 
 def test_a_budget_at_its_end(directory, report):
     """L41: alarms pass as long as anything may, telemetry waits from the reserve on, the wire keeps the budget."""
-    budget, ports = 1_000_000, (free_port(), free_port())
+    budget, ports = 500_000, (free_port(), free_port())
     sources = [line_source(ports[0], "lines", **{"class": "telemetry"}),
                line_source(ports[1], "alarms", **{"class": "alarm"})]
     with Relay(None) as relay, Gateway(directory, sources, [
@@ -152,7 +152,7 @@ def test_a_budget_at_its_end(directory, report):
             at[:] = [sat.budget, sat.used_month_bytes, relay.forwarded]
             return sat.budget == wanted
 
-        with LineDevice(ports[0], rate=2000) as lines, LineDevice(ports[1], rate=20) as alarms:
+        with LineDevice(ports[0], rate=200) as lines, LineDevice(ports[1], rate=20) as alarms:
             wait_for(lambda: level("reserve"), 60, lambda: str(at))
             from_here, at_reserve = alarms.confirmed, list(at)
             wait_for(lambda: alarms.confirmed > from_here + 20, 10)
