@@ -98,7 +98,7 @@ public:
   std::uint64_t in_flight_bytes() const;
   std::uint64_t in_flight_bytes(const std::string& link) const;
   /// What a batch takes on the wire at most, with headers, answer and what TLS adds.
-  static std::uint64_t wire_bytes(std::uint64_t batch) { return batch + batch / 8 + 512; }
+  static std::uint64_t wire_bytes(std::uint64_t batch) { return batch + batch / 8 + 320; }
   /// ... and all that the link has on its way.
   std::uint64_t coming_bytes(const std::string& link) const;
   /// Records in batches that the destination does not take; offered again to its next session.

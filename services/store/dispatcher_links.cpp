@@ -172,6 +172,7 @@ void dispatcher_state::on_command(const link_command& c) {
   log::info("link={} command={}", link, v1::LinkCommand::What_Name(c.command.what()));
   reply.set_ok(true);
   tell([answer = c.answer, reply] { answer(reply); });
+  show();  // who asked may look next
   pump();
 }
 

@@ -1,5 +1,6 @@
 #include "common/actor/guard.hpp"
 #include "common/actor/slot.hpp"
+#include "holdfast/v1/control.pb.h"
 #include "services/watchdog/control.hpp"
 #include "services/watchdog/exit_watch.hpp"
 #include "services/watchdog/heartbeat_intake.hpp"
