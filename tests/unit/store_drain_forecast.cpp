@@ -14,6 +14,12 @@ TEST_CASE("the drain forecast follows the rate at which a backlog shrinks", "[st
     f.sample(backlog, now);
   CHECK(f.seconds() == Approx(40).epsilon(0.05));
   for (int i = 0; i < 120; ++i, now += 500ms)
+    f.sample(backlog += 5000, now);
+  CHECK(f.seconds() == -1);
+  for (int i = 0; i < 4; ++i, now += 500ms)  // it knows at once when the backlog begins to shrink
+    f.sample(backlog -= 10'000, now);
+  CHECK(f.seconds() == Approx(static_cast<double>(backlog) / 20'000).epsilon(0.05));
+  for (int i = 0; i < 120; ++i, now += 500ms)
     f.sample(backlog += 100, now);
   CHECK(f.seconds() == -1);
   f.sample(0, now);
