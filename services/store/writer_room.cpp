@@ -59,7 +59,7 @@ void writer_state::make_room(batch_file::update& u, what w, leaving& out) {
     incoming[producers.find(o.producer)->record_class] += o.payload.size() + storage::stored_batch::header_bytes;
   const auto now = u.used();
   for (auto& v : policy.give_way(now.by_class, now.total, incoming))
-    displace(u, v.record_class, v.bytes, most_steps + 4 * pending.size(), out);
+    displace(u, v.record_class, v.bytes, most_steps + pending_bytes / 32, out);  // keeps pace with what comes
   if (expiring)
     expire(u, out);
 }

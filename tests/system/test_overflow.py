@@ -176,7 +176,7 @@ def test_own_quota(directory, report):
 def test_ttl(directory, report):
     """Records that nobody took in time become a gap of exactly their number; younger ones and other classes go on."""
     ports = {"critical": free_port(), "bulk": free_port()}
-    with site(directory, ports, {"ttl": "3s"}) as gateway:
+    with site(directory, ports, {"ttl": "4s"}) as gateway:
         gateway.wait_running()
         gateway.stop_collector()
         with LineDevice(ports["critical"], total=500) as alarms, LineDevice(ports["bulk"], total=5000) as old:
@@ -186,9 +186,10 @@ def test_ttl(directory, report):
         expired = "holdfast_store_expired_records_total"
         wait_for(lambda: gateway.metric("store", expired, **{"class": "bulk"}) == 5000, 20, "expired", interval=0.05)
         stat = gateway.ctl("store", "stat", "--json").stdout
+        gateway.start_collector()
+        gateway.wait_delivered(5500)
         with LineDevice(ports["bulk"], total=2000) as young:
             young.wait()
-        gateway.start_collector()
         gateway.wait_delivered(7500)
         archive = gateway.dump().verify(origins=2, gaps=True)
         total = sums(archive, {"critical": 500, "bulk": 7000})

@@ -247,12 +247,11 @@ private:
     } else if (c.gaps.touches(b.seqs)) {
       return;
     } else {
-      c.twice += c.records.touches(b.seqs) && !c.records.contains(b.seqs) ? 1 : 0;
+      c.twice += c.records.touches(b.seqs) && !c.records.contains(b.seqs);
       c.records.insert(b.seqs);
     }
-    if (acknowledged)
-      for (auto& free : delivery_.mark(c.name, "telemetry", b.seqs))
-        removable_.push_back(free);
+    for (auto& free : acknowledged ? delivery_.mark(c.name, "telemetry", b.seqs) : std::vector<seq_range>{})
+      removable_.push_back(free);
   }
 
   void lose(unsigned to) {
