@@ -24,11 +24,11 @@ def classes(**bulk):
             {"name": "bulk", "priority": 200, **bulk}]
 
 
-def site(directory, ports, bulk, store=None):
+def site(directory, ports, bulk, store=None, links=("main",)):
     """A gateway with one line source for each class that has a port; its stream has the class's name."""
     sources = [line_source(port, name, **{"class": name}) | {"window": "2MiB"} for name, port in ports.items()]
     small = {"quota": QUOTA, "max_batch": "1MiB", "producer_window": "2MiB"}
-    return Gateway(directory, sources, [LINK], {"classes": classes(**bulk), "store": small | (store or {})})
+    return Gateway(directory, sources, [LINK | {"name": name} for name in links], {"classes": classes(**bulk), "store": small | (store or {})})
 
 
 class SizeWatch:
@@ -171,6 +171,28 @@ def test_own_quota(directory, report):
         wait_for(lambda: gateway.component("store", "store") == "open", 10, "open again")
         report(waited_at=stuck, then_per_second=more / seconds, bulk_delivered=total["bulk"][0],
                bulk_gaps=total["bulk"][1], displaced=displaced)
+
+
+def test_on_its_way(directory, report):
+    """Records give way while they are on their way over two links, and uplinks, store and collector are killed: each is
+    told as what it is, once, and nobody takes the store for another one."""
+    ports = {"bulk": free_port()}
+    bulk = {"overflow": "drop-oldest", "quota": "2MiB", "duplicate": True}
+    with site(directory, ports, bulk, links=("a", "b")) as gateway:
+        gateway.wait_running()
+        produced, victims = 240000, ["uplink-a", "collector", "uplink-b", "store"]
+        with LineDevice(ports["bulk"], total=produced, line_bytes=LINE) as device:
+            for number in range(8):
+                wait_for(lambda n=number: device.confirmed > produced * (n + 1) // 10, 120, device.counts)
+                gateway.kill(victims[number % 4])
+                wait_for(lambda n=number: gateway.pid(victims[n % 4]), 20, "it comes back")
+            device.wait(120)
+        gateway.wait_delivered(produced, timeout=120)
+        assert gateway.metric("store", "holdfast_store_epochs_total") == 0
+        total = sums(gateway.dump().verify(origins=1, gaps=True), {"bulk": produced})
+        assert total["bulk"][0] > 0 and total["bulk"][1] > 0
+        assert not device.errors
+        report(delivered=total["bulk"][0], gaps=total["bulk"][1])
 
 
 def test_ttl(directory, report):
