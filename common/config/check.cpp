@@ -192,6 +192,12 @@ struct checker {
     const auto& s = value.store;
     if (s.max_batch.count > s.quota.count)
       to.add(at(&s.max_batch, &s.quota), "max_batch is larger than quota");
+    for (const auto& c : value.classes) {
+      if (c.quota.count > s.quota.count)
+        to.add(at(&c.quota), "class " + quoted(c.name) + ": quota is larger than the store's quota");
+      else if (c.quota.count > 0 && c.quota.count < s.max_batch.count)
+        to.add(at(&c.quota), "class " + quoted(c.name) + ": quota is smaller than the store's max_batch");
+    }
   }
 };
 

@@ -158,6 +158,13 @@ struct source {
 
 // -- store and links --------------------------------------------------------------------------------------------------
 
+/// What a class does at its limit or the store's.
+enum class overflow_rule {
+  reject,       ///< its producers wait
+  drop_oldest,  ///< its oldest records give way to new ones
+  thin          ///< from the oldest on every second stretch gives way
+};
+
 /// A delivery policy.
 struct record_class {
   std::string name;
@@ -166,6 +173,11 @@ struct record_class {
   bool duplicate = false;         ///< over two links at once
   bool latency_sensitive = false; ///< avoids links above their latency_limit
   holdfast::link::budget_rule when_spent = holdfast::link::budget_rule::leave_reserve;
+  overflow_rule overflow = overflow_rule::reject;
+  bytes quota{0};                 ///< of the store's quota at most; 0: no limit of its own
+  milliseconds ttl{0};            ///< so long stored and not delivered, records give way; 0: never
+  milliseconds durability_window{0};      ///< offers may wait so long for others before their commit
+  std::optional<unsigned> backlog_share;  ///< default: the store's
 };
 
 struct store {

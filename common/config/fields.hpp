@@ -63,6 +63,7 @@ std::span<const word> words(report_kind);
 std::span<const word> words(waveform);
 std::span<const word> words(restart_strategy);
 std::span<const word> words(holdfast::link::budget_rule);
+std::span<const word> words(overflow_rule);
 
 // -- references to fields, without their types ----------------------------------------------------------------------
 

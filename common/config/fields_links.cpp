@@ -13,6 +13,7 @@ namespace {
 constexpr std::array<std::string_view, 1> transports{"tcp"};
 constexpr std::array<std::string_view, 3> profiles{"fibre", "5g", "satellite"};
 constexpr std::array<word, 3> budget_rules{{{"wait", 0}, {"use-reserve", 1}, {"ignore", 2}}};
+constexpr std::array<word, 3> overflow_rules{{{"reject", 0}, {"drop-oldest", 1}, {"thin", 2}}};
 
 const rule filled = text_of(text_rule::filled);
 const rule plain_name = text_of(text_rule::name);
@@ -20,6 +21,7 @@ const rule plain_name = text_of(text_rule::name);
 } // namespace
 
 std::span<const word> words(holdfast::link::budget_rule) { return budget_rules; }
+std::span<const word> words(overflow_rule) { return overflow_rules; }
 
 void fields(visitor& v, record_class& c) {
   v.required("name", c.name, "Name of the class.", plain_name);
@@ -29,6 +31,18 @@ void fields(visitor& v, record_class& c) {
   v.optional("latency_sensitive", c.latency_sensitive, "Avoid links whose round trip is above their latency_limit.");
   v.optional("when_spent", c.when_spent,
              "On a link whose byte budget comes to its end: wait from the reserve on, use-reserve, or ignore the budget.");
+  v.optional("overflow", c.overflow,
+             "Where there is no room: reject (producers wait), drop-oldest, or thin (from the oldest on every second "
+             "stretch gives way). What is dropped is told to the centre as gaps.");
+  v.optional("quota", c.quota,
+             "Most space of the store that it takes; 0: all, but the last tenth is for the most urgent class.",
+             between(bytes{0}, gib(1 << 20)));
+  v.optional("ttl", c.ttl, "Records stored so long ago and not delivered give way; 0: never.", between(0ms, 24h * 3650));
+  v.optional("durability_window", c.durability_window,
+             "Offers may wait so long for others before the commit; what is acknowledged is on disk all the same.",
+             between(0ms, 1s));
+  v.optional("backlog_share", c.backlog_share,
+             "Percent of a link kept for its backlog while live records flow; default: the store's.", between(0, 100));
 }
 
 void fields(visitor& v, destination& d) {

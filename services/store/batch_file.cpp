@@ -23,18 +23,18 @@ void batch_file::condemn(const storage::error& e) {
     starts_.condemn(e.what());
 }
 
-std::uint64_t batch_file::used_bytes(storage::txn& t) const {
-  std::uint64_t sum = 0;
+batch_file::usage batch_file::used(storage::txn& t) const {
+  usage out;
   for (auto& [name, table] : tables_)
-    sum += t.used_bytes(table);
+    out.total += out.by_class[name] = t.used_bytes(table);
   for (auto table : retired_tables_)
-    sum += t.used_bytes(table);
-  return sum;
+    out.total += t.used_bytes(table);
+  return out;
 }
 
-std::uint64_t batch_file::used_bytes() {
+batch_file::usage batch_file::used() {
   storage::txn t(*env_, storage::txn::kind::read);
-  return used_bytes(t);
+  return used(t);
 }
 
 std::uint64_t batch_file::room() {
@@ -82,6 +82,11 @@ std::map<std::string, v1::LinkRow> batch_file::links() { return rows<v1::LinkRow
 
 std::map<std::string, v1::JournalRow> batch_file::journals() {
   return rows<v1::JournalRow>(*env_, journal_, "journal row");
+}
+
+v1::ExpiryRow batch_file::expiry() {
+  storage::txn t(*env_, storage::txn::kind::read);
+  return parse<v1::ExpiryRow>(t.get(meta_, "expiry").value_or(""), "expiry row");
 }
 
 // How far a batch can reach: to the one behind it, or to the last seq that was ever given.
@@ -192,9 +197,7 @@ void batch_file::update::journal(const std::string& destination, const v1::Journ
   txn_.put(file_.journal_, destination, row.SerializeAsString());
 }
 
-std::uint64_t batch_file::update::remove(const std::string& record_class, seq_range r, std::uint64_t most) {
-  return txn_.erase_seqs(file_.tables_.at(record_class), r.first, r.last, most);
-}
+void batch_file::update::expiry(const v1::ExpiryRow& row) { txn_.put(file_.meta_, "expiry", row.SerializeAsString()); }
 
 void batch_file::update::touch() { txn_.put(file_.meta_, "touched", storage::seq_key(static_cast<std::uint64_t>(now_))); }
 
@@ -205,7 +208,9 @@ void batch_file::update::renew_epoch() {
   txn_.put(file_.meta_, "store", id.SerializeAsString());
 }
 
-std::uint64_t batch_file::update::used_bytes() { return file_.used_bytes(txn_); }
+std::uint64_t batch_file::update::used_bytes(const std::string& record_class) {
+  return txn_.used_bytes(file_.tables_.at(record_class));
+}
 
 void batch_file::update::commit() {
   for (auto& [name, head] : heads_) {

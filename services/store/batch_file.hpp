@@ -36,13 +36,13 @@ struct foreign_directory : std::runtime_error {
 
 /// The store's LMDB file and what is in it:
 ///
-///   meta        "store" -> StoreIdentity
+///   meta        "store" -> StoreIdentity, "expiry" -> ExpiryRow
 ///   classes     class -> ClassRow                      highest seq ever assigned
 ///   producers   producer -> ProducerRow
 ///   delivery    destination 0x00 class -> DeliveryRow
 ///   links       link -> LinkRow
 ///   journal     destination -> JournalRow
-///   class/NAME  seq key of the first record -> stored_batch
+///   class/NAME  seq key of the first record -> stored_batch, or a gap: records that gave way, until that is told
 ///
 /// Only WRITER begins write transactions; DISPATCHER reads. One lock file in the directory keeps a second store out.
 /// Beside it are the reserve (reserve.hpp) and what earlier lives left to say about the file (start_marker.hpp).
@@ -66,8 +66,12 @@ public:
 
   /// Classes that are no longer configured and still have records here, with their number of batches: kept and counted.
   const std::map<std::string, std::uint64_t>& retired() const noexcept { return retired_; }
-  /// What batches take, of all classes.
-  std::uint64_t used_bytes();
+  /// What batches take: of each configured class, and of all there are.
+  struct usage {
+    std::map<std::string, std::uint64_t> by_class;
+    std::uint64_t total = 0;
+  };
+  usage used();
   /// Bytes for new content: free pages of the file, and what it may grow on its disk beyond the reserve.
   std::uint64_t room();
 
@@ -75,12 +79,13 @@ public:
   /// What was kept of links and of switches, by name.
   std::map<std::string, v1::LinkRow> links();
   std::map<std::string, v1::JournalRow> journals();
+  v1::ExpiryRow expiry();
   std::uint64_t head(const std::string& record_class) const { return heads_.at(record_class); }
   bool has_class(const std::string& record_class) const { return tables_.contains(record_class); }
   const std::map<std::string, std::uint64_t>& heads() const noexcept { return heads_; }
 
-  /// The batch that has seq, or the first one after it; nullopt: none. A batch whose checksum is wrong comes back without payload
-  /// and with gap_reason GAP_REASON_DAMAGED.
+  /// The batch or gap that has seq, or the first one after it; nullopt: none. A batch whose checksum is wrong comes back
+  /// without payload and with gap_reason GAP_REASON_DAMAGED.
   std::optional<batch> read_from(const std::string& record_class, std::uint64_t seq);
 
   /// When the batch that begins at or after seq was stored, CLOCK_REALTIME nanoseconds.
@@ -98,16 +103,29 @@ public:
                    const std::vector<seq_range>& all);
     void link(const std::string& name, const v1::LinkRow& row);
     void journal(const std::string& destination, const v1::JournalRow& row);
-    /// Removes the first `most` batches of the range; returns how many it found.
+    void expiry(const v1::ExpiryRow& row);
+    /// Removes the first `most` batches of the range, and of gaps what is within; returns how many it found.
     std::uint64_t remove(const std::string& record_class, seq_range r, std::uint64_t most = UINT64_MAX);
+    /// The first batch that begins at or after seq and is no gap.
+    struct held_batch {
+      seq_range seqs;
+      std::uint64_t bytes;
+    };
+    std::optional<held_batch> next_held(const std::string& record_class, std::uint64_t seq);
+    /// A gap of exactly its records takes the place of the batch; gaps side by side become one, with the reason of the
+    /// larger. False: the batch stays, for its pages are damaged.
+    bool give_up(const std::string& record_class, seq_range held, std::uint32_t reason);
     /// Changes nothing that counts: LMDB gives freed pages back only to the transactions after the next commit.
     void touch();
     /// Nobody has a number of the new epoch; what is held keeps its numbers.
     void renew_epoch();
-    std::uint64_t used_bytes();
+    usage used() { return file_.used(txn_); }
+    std::uint64_t used_bytes(const std::string& record_class);
     void commit();
 
   private:
+    void cut_gap(storage::table t, std::uint64_t at);
+    void put_gap(storage::table t, seq_range r, std::uint32_t reason, std::int64_t stored);
     batch_file& file_;
     storage::txn txn_;
     std::map<std::string, std::uint64_t> heads_;
@@ -125,7 +143,7 @@ private:
   void open(const setting& s);
   void open_classes(const std::vector<config::record_class>& classes);
   void check_identity(const std::string& gateway);
-  std::uint64_t used_bytes(storage::txn& t) const;
+  usage used(storage::txn& t) const;
   std::uint64_t last_possible(storage::txn& t, storage::cursor& at, const std::string& record_class, std::uint64_t first);
 
   std::unique_ptr<service::instance_lock> lock_;

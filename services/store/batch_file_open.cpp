@@ -99,6 +99,7 @@ void batch_file::open(const setting& s) {
   delivery_state delivery;
   links();
   journals();
+  expiry();
   load(producers, delivery);  // a trial: what is damaged shows here, while the file can still be set aside
 }
 

@@ -14,11 +14,12 @@ bool holds(const std::vector<std::string>& v, const std::string& s) {
 }
 } // namespace
 
-dispatch_plan::dispatch_plan(std::vector<record_class> classes, unsigned backlog_share_percent)
-    : share_(static_cast<double>(backlog_share_percent) / std::max(1.0, 100.0 - backlog_share_percent)) {
+dispatch_plan::dispatch_plan(std::vector<record_class> classes, unsigned backlog_share_percent) {
   std::stable_sort(classes.begin(), classes.end(), [](auto& a, auto& b) { return a.priority < b.priority; });
-  for (auto& c : classes)
-    lanes_.emplace_back(c);
+  for (auto& c : classes) {
+    const double percent = c.backlog_share.value_or(backlog_share_percent);
+    lanes_.emplace_back(c, percent / std::max(1.0, 100.0 - percent));
+  }
 }
 
 dispatch_plan::lane* dispatch_plan::find(const std::string& record_class) {
@@ -216,8 +217,8 @@ void dispatch_plan::leased(const order& o, seq_range batch, std::uint64_t bytes,
   const auto weight = static_cast<double>(bytes);
   if (historical)
     link.backlog_credit = std::max(link.backlog_credit - weight, -max_credit);
-  else if (first_with(kind::backlog, o.link))  // contested
-    link.backlog_credit = std::min(link.backlog_credit + weight * share_, max_credit);
+  else if (const auto contested = first_with(kind::backlog, o.link))
+    link.backlog_credit = std::min(link.backlog_credit + weight * find(contested->record_class)->share, max_credit);
 }
 
 void dispatch_plan::skipped(const order& o) { find(o.record_class)->no_copy(o.todo.first, o.link); }

@@ -26,6 +26,7 @@ public:
   struct record_class {
     std::string name;
     unsigned priority = 100;  ///< lower first
+    std::optional<unsigned> backlog_share{};  ///< percent; default: the plan's
   };
 
   dispatch_plan(std::vector<record_class> classes, unsigned backlog_share_percent);
@@ -112,8 +113,9 @@ private:
     std::vector<std::string> same;   ///< each batch goes over all of these: two at most
   };
   struct lane : delivery_lane {
-    explicit lane(record_class c) : what(std::move(c)) {}
+    lane(record_class c, double s) : what(std::move(c)), share(s) {}
     record_class what;
+    double share;                    // backlog bytes per live byte
     std::optional<way> over{};       // empty: over any link
   };
   struct sent {
@@ -149,7 +151,6 @@ private:
 
   std::vector<lane> lanes_;  // by priority
   std::map<std::string, link_state> links_;
-  double share_;             // backlog bytes per live byte
   bool foreign_ = false;
   bool checked_ = true;      // all that sessions began with; kept, because next() is called for every batch
 };

@@ -54,6 +54,13 @@ void dispatcher_state::on_stored(const stored& s) {
   pump();
 }
 
+// Nothing else to do: where it was not yet leased, the gap is found when its turn comes. What is on its way may still be
+// confirmed, and then there is nothing to tell.
+void dispatcher_state::on_gave_way(const gave_way& g) {
+  for (auto& b : g.batches)
+    cache->forget(b.record_class, b.seqs.first);
+}
+
 // Every session was opened under the old epoch: the uplinks say hello again and open new ones.
 void dispatcher_state::on_renewed() {
   renewing = false;
@@ -79,6 +86,7 @@ caf::behavior dispatcher(caf::stateful_actor<dispatcher_state>* self, std::share
   self->delayed_send(self, beat_period, caf::tick_atom::value);
   return {
     [self](const stored& s) { self->state.on_stored(s); },
+    [self](const gave_way& g) { self->state.on_gave_way(g); },
     [self](const from_link& m) { self->state.on_link(m); },
     [self](const undelivered& u) { self->state.on_undelivered(u); },
     [self](const renewed&) { self->state.on_renewed(); },

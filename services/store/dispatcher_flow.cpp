@@ -84,8 +84,10 @@ bool dispatcher_state::carry_out(route_board& board, const std::string& destinat
   if (found->gap_reason != 0) {
     // Where even the header is unreadable its extent is a guess: never more than what is still to be sent.
     const auto last = std::min(found->seqs.last, o.todo.last);
-    damaged->add();
-    log::error("damaged batch class={} first_seq={} last_seq={}", o.record_class, from, last);
+    if (found->gap_reason == v1::GAP_REASON_DAMAGED) {  // else it is one that WRITER stored
+      damaged->add();
+      log::error("damaged batch class={} first_seq={} last_seq={}", o.record_class, from, last);
+    }
     if (o.how == kind::check)
       return believe(plan, destination, o.record_class, {from, last}), true;
     return send_gap(board, o, last, found->gap_reason), true;

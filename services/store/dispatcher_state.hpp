@@ -43,6 +43,7 @@ struct dispatcher_state {
   void open();
   void on_undelivered(const undelivered& u);
   void on_stored(const stored& s);
+  void on_gave_way(const gave_way& g);
   void on_renewed();
 
   // From links.

@@ -21,6 +21,8 @@ struct class_summary {
   std::uint64_t batches = 0;
   std::uint64_t records = 0;
   std::uint64_t bytes = 0;
+  std::uint64_t gaps = 0;         // rows of records that gave way ...
+  std::uint64_t gap_records = 0;  // ... and how many
   std::uint64_t first = 0;
   std::uint64_t last = 0;
   std::vector<std::string> problems;
@@ -53,11 +55,11 @@ struct walker {
       s.problems.push_back(fmt::format("batch at seq {} overlaps the one before it", seq));
     if (check_payloads && !b->intact())
       s.problems.push_back(fmt::format("batch at seq {} to {}: checksum does not match", seq, seq + b->record_count - 1));
-    s.first = s.batches == 0 ? seq : s.first;
+    s.first = s.batches + s.gaps == 0 ? seq : s.first;
     s.last = seq + b->record_count - 1;
     next = s.last + 1;
-    ++s.batches;
-    s.records += b->record_count;
+    ++(b->gap_reason != 0 ? s.gaps : s.batches);
+    (b->gap_reason != 0 ? s.gap_records : s.records) += b->record_count;
   }
 };
 
@@ -115,13 +117,13 @@ nlohmann::ordered_json deliveries(storage::environment& env) {
 void print_human(const nlohmann::ordered_json& j, std::ostream& out) {
   out << fmt::format("store {}  gateway {}  epoch {}\n", j["directory"].get<std::string>(),
                      j["gateway"].get<std::string>(), j["epoch"].get<std::string>());
-  out << fmt::format("{:<14}{:>12}{:>14}{:>14}{:>14}{:>14}\n", "class", "batches", "records", "first seq", "last seq",
-                     "bytes");
+  out << fmt::format("{:<14}{:>12}{:>14}{:>14}{:>14}{:>14}{:>14}\n", "class", "batches", "records", "gap records",
+                     "first seq", "last seq", "bytes");
   for (auto& c : j["classes"])
-    out << fmt::format("{:<14}{:>12}{:>14}{:>14}{:>14}{:>14}\n", c["class"].get<std::string>(),
+    out << fmt::format("{:<14}{:>12}{:>14}{:>14}{:>14}{:>14}{:>14}\n", c["class"].get<std::string>(),
                        c["batches"].get<std::uint64_t>(), c["records"].get<std::uint64_t>(),
-                       c["first_seq"].get<std::uint64_t>(), c["last_seq"].get<std::uint64_t>(),
-                       c["bytes"].get<std::uint64_t>());
+                       c["gap_records"].get<std::uint64_t>(), c["first_seq"].get<std::uint64_t>(),
+                       c["last_seq"].get<std::uint64_t>(), c["bytes"].get<std::uint64_t>());
   for (auto& d : j["delivery"])
     out << fmt::format("destination {} class {}: {} records confirmed in {} ranges\n", d["destination"].get<std::string>(),
                        d["class"].get<std::string>(), d["confirmed_records"].get<std::uint64_t>(),
@@ -155,7 +157,8 @@ int stat(const std::string& directory, bool json, std::ostream& out) {
     each_class(env, [&](const std::string& name, storage::table t) {
       const auto s = walk(env, t, false);
       j["classes"].push_back({{"class", name}, {"batches", s.batches}, {"records", s.records}, {"first_seq", s.first},
-                              {"last_seq", s.last}, {"bytes", s.bytes}});
+                              {"last_seq", s.last}, {"bytes", s.bytes}, {"gaps", s.gaps},
+                              {"gap_records", s.gap_records}});
     });
     j["delivery"] = deliveries(env);
     if (json)
@@ -174,7 +177,9 @@ int verify(const std::string& directory, std::ostream& out) {
       for (auto& p : s.problems)
         out << name << ": " << p << '\n';
       problems += s.problems.size();
-      out << fmt::format("{}: {} batches, {} records, {} problems\n", name, s.batches, s.records, s.problems.size());
+      out << fmt::format("{}: {} batches, {} records, {}{} problems\n", name, s.batches, s.records,
+                         s.gaps > 0 ? fmt::format("{} records in {} gaps, ", s.gap_records, s.gaps) : "",
+                         s.problems.size());
     });
     return problems == 0 ? 0 : 1;
   });

@@ -20,11 +20,16 @@ public:
     order_.emplace_back(b.record_class, b.seqs.first);
     bytes_ += b.payload.size();
     while (bytes_ > max_bytes_ && !order_.empty()) {
-      auto oldest = batches_.find(order_.front());
-      bytes_ -= oldest->second.payload.size();
-      batches_.erase(oldest);
+      if (auto oldest = batches_.find(order_.front()); oldest != batches_.end())
+        erase(oldest);
       order_.pop_front();
     }
+  }
+
+  /// What begins there gave way.
+  void forget(const std::string& record_class, std::uint64_t first) {
+    if (auto it = batches_.find({record_class, first}); it != batches_.end())
+      erase(it);
   }
 
   std::optional<batch> find(const std::string& record_class, std::uint64_t first) const {
@@ -34,6 +39,12 @@ public:
 
 private:
   using key = std::pair<std::string, std::uint64_t>;
+
+  void erase(std::map<key, batch>::iterator it) {
+    bytes_ -= it->second.payload.size();
+    batches_.erase(it);
+  }
+
   std::uint64_t max_bytes_;
   std::uint64_t bytes_ = 0;
   std::map<key, batch> batches_;

@@ -24,7 +24,7 @@ std::vector<config::record_class> wanted(const config::gateway& c, const std::st
 std::vector<dispatch_plan::record_class> lanes(const std::vector<config::record_class>& classes) {
   std::vector<dispatch_plan::record_class> out;
   for (auto& c : classes)
-    out.push_back({c.name, c.priority});
+    out.push_back({c.name, c.priority, c.backlog_share});
   return out;
 }
 

@@ -6,11 +6,11 @@
 
 namespace holdfast::store {
 
-/// Whether there is room for offers, and how much may go into one commit. Pure.
+/// Whether the disk (or the file's bound) has room for offers, and how much may go into one commit. Pure. The quota is
+/// class_policy's.
 ///
-/// Two things make the store full: the quota, which is counted, and the disk (or the file's bound), which shows in a
-/// commit that fails. After such a failure what was confirmed is deleted alone, in small commits, until it is all gone,
-/// and offers wait until there is clearly more room than where it failed.
+/// That there is none shows in a commit that fails. Then what was confirmed is deleted alone, in small commits, until it
+/// is all gone, and offers wait until there is clearly more room than where it failed.
 class space {
 public:
   static constexpr std::uint64_t most_offer_bytes = 8 << 20;  ///< bounds a commit's length, so the first offer's wait
@@ -18,9 +18,6 @@ public:
   static constexpr std::uint64_t all_removals = 1 << 20;
   static constexpr std::uint64_t least_more = 4 << 20;  ///< a small disk must not be full and open again all the time
 
-  explicit space(std::uint64_t quota = 0) : quota_(quota) {}
-
-  bool full() const noexcept { return over_quota_ || reopen_; }
   /// A commit failed for want of room and nothing has shown since that there is enough.
   bool short_of_room() const noexcept { return reopen_.has_value(); }
   /// What is confirmed goes first and alone.
@@ -28,16 +25,10 @@ public:
   std::uint64_t removals() const noexcept { return removals_; }        ///< batches deleted in one commit
   std::uint64_t offer_bytes() const noexcept { return offer_bytes_; }  ///< offers in one commit
 
-  /// A commit stood, and all batches take `used` now.
-  void committed(std::uint64_t used) {
+  /// A commit stood.
+  void committed() {
     removals_ = std::min(removals_ * 2, all_removals);
     offer_bytes_ = std::min(offer_bytes_ * 2, most_offer_bytes);
-    measured(used);
-  }
-
-  /// Full at the quota, open again a little below it: the border must not be crossed with every batch.
-  void measured(std::uint64_t used) {
-    over_quota_ = over_quota_ ? used > quota_ - quota_ / 20 : used >= quota_;
   }
 
   /// A commit failed for want of room, though there are `room` bytes: too few, or in pieces.
@@ -55,8 +46,6 @@ public:
   }
 
 private:
-  std::uint64_t quota_;
-  bool over_quota_ = false;
   std::optional<std::uint64_t> reopen_;
   std::uint64_t removals_ = all_removals;
   std::uint64_t offer_bytes_ = most_offer_bytes;

@@ -6,6 +6,8 @@
 //   delivery_lane.hpp    what one destination lacks of one class                 (core)
 //   dispatch_plan.hpp    which batch goes to which link next                     (core)
 //   route_board.hpp      which link carries what of one destination              (core)
+//   class_policy.hpp     which class gives way to which, and who waits           (core)
+//   expiry.hpp           whose time to live is over                              (core)
 //   batch_file.hpp       the LMDB file
 //   writer_actor.cpp     WRITER: offers in, one commit for all that wait, acknowledgements out
 //   dispatcher_actor.cpp DISPATCHER: leases to links, acknowledgements back to WRITER
@@ -60,6 +62,7 @@ struct keep {
   bool empty() const { return links.empty() && journals.empty() && then.empty(); }
 };
 struct commit_due {};
+struct gathered {};
 struct housekeeping_due {};
 
 // -- to DISPATCHER ----------------------------------------------------------------------------------------------------
@@ -74,6 +77,11 @@ struct undelivered {
 struct renewed {};
 /// On disk now.
 struct stored { std::vector<batch> batches; };
+/// In the place of these batches gaps are stored now.
+struct gave_way {
+  struct entry { std::string record_class; seq_range seqs; };
+  std::vector<entry> batches;
+};
 /// From the bus: a LinkMessage, parsed there.
 struct from_link { std::string peer; std::shared_ptr<const v1::LinkMessage> message; };
 struct pump_due {};
@@ -126,9 +134,11 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(holdfast::store::renew)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(holdfast::store::renewed)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(holdfast::store::keep)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(holdfast::store::commit_due)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(holdfast::store::gathered)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(holdfast::store::housekeeping_due)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(holdfast::store::undelivered)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(holdfast::store::stored)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(holdfast::store::gave_way)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(holdfast::store::from_link)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(holdfast::store::pump_due)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(holdfast::store::route_due)

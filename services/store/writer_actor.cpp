@@ -44,15 +44,9 @@ void writer_state::open() {
   refused = &m.counter("holdfast_store_refused_total", "Offers refused");
   duplicates = &m.counter("holdfast_store_duplicates_total", "Offers that were stored already");
   epochs = &m.counter("holdfast_store_epochs_total", "New epochs because a destination had numbers this store never gave it");
-  used = &m.gauge("holdfast_store_used_bytes", "Space taken by batches in the store's file");
-  m.gauge("holdfast_store_quota_bytes", "Space batches may take").set(static_cast<double>(settings().quota.count));
-  m.gauge("holdfast_store_durability_window_seconds", "Acknowledged data a power cut may cost").set(0);
-  space = store::space(settings().quota.count);
   opened = std::chrono::steady_clock::now();
   warn_of_unwanted();
-  const auto bytes = ctx->file->used_bytes();
-  space.measured(bytes);
-  tell_space(bytes);  // the quota may be lower than it was
+  open_room();
   schedule_commit(0ms);
 }
 
@@ -81,7 +75,7 @@ void writer_state::on_hello(const hello& h) {
   w.set_session(h.session);
   w.set_last_seq(row.committed);
   w.set_position(row.position);
-  w.set_window_bytes(window());
+  w.set_window_bytes(window(h.record_class));
   w.set_max_batch_bytes(settings().max_batch.count);
   send(h.peer, m);
   log::info("producer={} session={:016x} last_seq={}", h.producer, h.session, row.committed);
@@ -104,8 +98,9 @@ void writer_state::refuse(const offer& o, v1::ProducerRefusal::Reason why, const
 
 void writer_state::on_offer(const offer& o) {
   ctx->queued_bytes -= o.payload.size();
-  if (full)
-    return;  // its window is 0; it sends again when it grows
+  const auto* row = producers.find(o.producer);
+  if (row != nullptr && window(row->record_class) == 0)
+    return;  // it sends again when its window grows
   if (o.payload.size() > settings().max_batch.count)
     return refuse(o, v1::ProducerRefusal::REASON_OVERSIZE,
                   fmt::format("{} records in {} bytes; limit {}", o.count, o.payload.size(), settings().max_batch.count));
@@ -129,7 +124,7 @@ void writer_state::on_offer(const offer& o) {
   pending_bytes += o.payload.size();
   if (pending_bytes >= space.offer_bytes())
     return commit();
-  schedule_commit(0ms);
+  schedule_commit(gathering.at(row->record_class));
 }
 
 // A destination cannot have what was never stored: numbers beyond the head would count as delivered when they are given out.
@@ -193,8 +188,9 @@ void writer_state::on_housekeeping() {
     opened = {};
   }
   ctx->file->reserve().take();
+  watch_room();
   commit();
-  if (full)
+  if (full())
     step(what::confirmations);  // LMDB uses freed pages again from the second commit after on; and is there room now?
 }
 
@@ -216,6 +212,7 @@ caf::behavior writer(caf::stateful_actor<writer_state>* self, std::shared_ptr<co
       self->state.commit_scheduled = false;
       self->state.commit();
     },
+    [self](const gathered&) { self->state.on_gathered(); },
     [self](const renew& r) { self->state.on_renew(r); },
     [self](const keep& k) { self->state.on_keep(k); },
     [self](const subscribe&) { self->state.on_subscribe(caf::actor_cast<caf::actor>(self->current_sender())); },

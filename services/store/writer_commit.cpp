@@ -16,24 +16,40 @@ using namespace std::chrono_literals;
 
 void writer_state::schedule_commit(std::chrono::milliseconds delay) {
   if (delay > 0ms) {
-    self->delayed_send(self, delay, commit_due{});
+    const auto due = std::chrono::steady_clock::now() + delay;
+    if (gather_until && *gather_until <= due)
+      return;
+    gather_until = due;
+    self->delayed_send(self, delay, gathered{});
   } else if (!commit_scheduled) {
     commit_scheduled = true;
     self->send(self, commit_due{});  // behind everything that waits in the mailbox now
   }
 }
 
+void writer_state::on_gathered() {
+  if (gather_until && std::chrono::steady_clock::now() >= *gather_until)  // else an earlier commit took what it was for
+    commit();
+}
+
 void writer_state::commit() {
   beat->beat();
+  gather_until.reset();
   while (space.careful() && !(changed.empty() && removable.empty()))
     if (!step(what::confirmations))
       return drop_offers();  // they are tried again with the next beat
+  while (space.short_of_room() && !policy.give_way_on_disk().empty())
+    if (!step(what::confirmations))
+      return drop_offers();
   if (space.short_of_room() || (!pending.empty() && !affordable()))
     return drop_offers();
-  if (pending.empty() && changed.empty() && removable.empty() && notes.empty())
+  if (pending.empty() && changed.empty() && removable.empty() && notes.empty() && !expiring)
     return;
-  if (step(what::all))
+  if (step(what::all)) {
+    if (expiring)
+      schedule_commit(0ms);
     return;
+  }
   drop_offers();
   if (space.short_of_room())
     schedule_commit(0ms);  // what is confirmed may make room
@@ -47,9 +63,9 @@ bool writer_state::affordable() {
   const auto room = file.room();
   if (room >= pending_bytes + pending_bytes / 8 + storage::reserve::bytes)
     return true;
-  const auto bytes = file.used_bytes();
-  space.refused(bytes, room);
-  tell_space(bytes, "the disk is full");
+  const auto used_now = file.used();
+  space.refused(used_now.total, room);
+  tell_space(used_now, "the disk is full");
   return false;
 }
 
@@ -58,15 +74,19 @@ bool writer_state::step(what w) {
   beat->beat();
   const auto begin = std::chrono::steady_clock::now();
   std::vector<batch> done;
-  std::uint64_t bytes = 0;
+  leaving out{orders, ages};
+  batch_file::usage used_now;
   try {
     batch_file::update u(*ctx->file);
     auto rest = apply_confirmed(u);
+    if (rest.empty())
+      make_room(u, w, out);
     if (w == what::all)
       done = apply_offers(u);
-    if (full)
+    note_ages(u, done, out);
+    if (full())
       u.touch();
-    bytes = u.used_bytes();
+    used_now = u.used();
     u.commit();
     changed.clear();
     const auto kept = std::exchange(notes, {});
@@ -81,12 +101,13 @@ bool writer_state::step(what w) {
   }
   commits->add();
   commit_seconds->add(std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
-  space.committed(bytes);
+  space.committed();
   if (space.short_of_room())
     space.room(ctx->file->room());
+  left(std::move(out));
   if (w == what::all)
     after_offers(std::move(done));
-  tell_space(bytes);
+  tell_space(used_now);
   return true;
 }
 
@@ -132,11 +153,11 @@ void writer_state::failed(const storage::error& e, what w) {
   }
   if (!e.full())
     return ctx->rt.set_state("store", "failing", e.what(), false);
-  const auto bytes = file.used_bytes();
-  space.refused(bytes, file.room());
+  const auto used_now = file.used();
+  space.refused(used_now.total, file.room());
   if (w == what::confirmations && file.reserve().give_up())
     schedule_commit(std::chrono::milliseconds(0));
-  tell_space(bytes, e.what());
+  tell_space(used_now, e.what());
 }
 
 // Unacknowledged as they are, they come again.
@@ -144,23 +165,6 @@ void writer_state::drop_offers() {
   pending.clear();
   pending_bytes = 0;
   producers.roll_back();
-}
-
-void writer_state::tell_space(std::uint64_t bytes, const std::string& cause) {
-  used->set(static_cast<double>(bytes));
-  const bool now_full = space.full();
-  const auto text = fmt::format("{} of {} bytes{}{}", bytes, settings().quota.count, cause.empty() ? "" : "; ", cause);
-  if (now_full && !(full && cause.empty() && space.short_of_room()))  // the cause stays to be seen until it is over
-    ctx->rt.set_state("store", "full", text + "; producers wait", false);
-  else if (!now_full)
-    ctx->rt.set_state("store", "open", fmt::format("epoch {:016x}", ctx->file->epoch()));
-  if (now_full == full)
-    return;
-  full = now_full;
-  ctx->rt.alarm("store_full", full, text);
-  for (auto& [name, row] : producers.rows())
-    if (row.session != 0)
-      acknowledge(name);
 }
 
 void writer_state::after_offers(std::vector<batch>&& done) {
@@ -194,7 +198,7 @@ void writer_state::acknowledge(const std::string& producer) {
   a.set_producer(producer);
   a.set_session(row->session);
   a.set_last_seq(row->committed);
-  a.set_window_bytes(window());
+  a.set_window_bytes(window(row->record_class));
   send(row->peer, m);
 }
 

@@ -53,6 +53,24 @@ TEST_CASE("own classes replace the default ones", "[config]") {
   CHECK(g.classes[1].priority == 100);
 }
 
+TEST_CASE("a class says what it does where there is no room", "[config]") {
+  auto g = good("classes:\n  - {name: alarms, priority: 1}\n"
+                "  - {name: files, overflow: drop-oldest, quota: 1GiB, ttl: 2h, durability_window: 50ms,"
+                " backlog_share: 5}\n"
+                "  - {name: trend, overflow: thin}\n");
+  CHECK(g.classes[0].overflow == overflow_rule::reject);
+  CHECK(g.classes[0].quota == bytes{0});
+  CHECK(g.classes[0].ttl.count() == 0);
+  CHECK(g.classes[0].durability_window.count() == 0);
+  CHECK_FALSE(g.classes[0].backlog_share);
+  CHECK(g.classes[1].overflow == overflow_rule::drop_oldest);
+  CHECK(g.classes[1].quota == gib(1));
+  CHECK(g.classes[1].ttl == std::chrono::hours(2));
+  CHECK(g.classes[1].durability_window == std::chrono::milliseconds(50));
+  CHECK(g.classes[1].backlog_share == 5);
+  CHECK(g.classes[2].overflow == overflow_rule::thin);
+}
+
 TEST_CASE("a transparent source's stream is its name", "[config]") {
   CHECK(one_source("type: tcp-server, listen: 'h:1'").stream == "s");
   CHECK(one_source("type: tcp-server, listen: 'h:1', stream: a/b").stream == "a/b");

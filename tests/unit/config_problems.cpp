@@ -202,6 +202,8 @@ TEST_CASE("values that contradict each other", "[config]") {
          {"watchdog:\n  backoff_first: 1min", 2, "backoff_cap is shorter"},
          {"collector:\n  tls: {}", 2, "needs certificate_file and key_file"},
          {"store:\n  quota: 16MiB\n  max_batch: 32MiB", 3, "max_batch is larger than quota"},
+         {"classes:\n  - name: a\n    quota: 20GiB", 3, "quota is larger than the store's"},
+         {"classes:\n  - name: a\n    quota: 1MiB", 3, "quota is smaller than the store's max_batch"},
          {link_with("window: 8MiB") + "collector:\n  max_frame: 1MiB", 6, "max_frame is smaller than the store's"},
          {source_with("type: udp-server\n    listen: 'h:1'\n    window: 16KiB"), 5, "window is smaller"},
          {source_with("type: udp-server\n    listen: 'h:1'\n    batch: {size: 5MiB}"), 5, "do not fit into the store's"}});

@@ -131,8 +131,8 @@ TEST_CASE("a class that is no longer configured stays, is counted and is told", 
   };
   auto f = open_without();
   CHECK(f->retired() == std::map<std::string, std::uint64_t>{{"telemetry", 1}});
-  CHECK(f->used_bytes() > 100'000);
-  CHECK(batch_file::update(*f).used_bytes() == f->used_bytes());
+  CHECK(f->used().total > 100'000);
+  CHECK(batch_file::update(*f).used().total == f->used().total);
   CHECK_FALSE(f->has_class("telemetry"));
   std::ostringstream out;
   CHECK(store::stat(b.settings.directory, false, out) == 0);
@@ -240,7 +240,7 @@ TEST_CASE("on a full disk the reserve lets a store be emptied and used again", "
     u.commit();
   }
   disk.fill_but(0);
-  CHECK(f->used_bytes() < 100'000);
+  CHECK(f->used().total < 100'000);
   CHECK(f->room() > stored * payload.size());
   for (int i = 0; i < 100; ++i)
     CHECK(append(*f, payload, 1).first == ++stored);
@@ -278,9 +278,9 @@ TEST_CASE("a quota below the content opens", "[store]") {
   f.reset();
   b.settings.quota = config::mib(16);
   f = b.open();
-  CHECK(f->used_bytes() > b.settings.quota.count);
+  CHECK(f->used().total > b.settings.quota.count);
   batch_file::update u(*f);
   CHECK(u.remove("telemetry", {1, 40}) == 40);
   u.commit();
-  CHECK(f->used_bytes() < b.settings.quota.count);
+  CHECK(f->used().total < b.settings.quota.count);
 }

@@ -52,6 +52,17 @@ TEST_CASE("the backlog keeps its share of a busy link", "[store]") {
   }
 }
 
+TEST_CASE("a class's own share of the backlog goes before the plan's", "[store]") {
+  dispatch_plan p({{"critical", 10}, {"telemetry", 100, 50}}, 10);
+  p.add_backlog("telemetry", {1, 100'000});
+  p.link_ready("a", UINT64_MAX);
+  p.stored("telemetry", {100'001, 200'000});
+  int historical = 0;
+  for (int n = 0; n < 1000; ++n)
+    historical += p.next()->how == dispatch_plan::kind::backlog, step(p);
+  CHECK(historical == Approx(500).margin(15));
+}
+
 TEST_CASE("a long time without a backlog earns it no claim", "[store]") {
   dispatch_plan p(classes, 50);
   p.link_ready("a", UINT64_MAX);

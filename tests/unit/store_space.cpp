@@ -4,52 +4,37 @@
 
 using holdfast::store::space;
 
-TEST_CASE("the quota closes at its size and opens a twentieth below", "[store]") {
-  space s(1000);
-  s.committed(999);
-  CHECK_FALSE(s.full());
-  s.committed(1000);
-  CHECK(s.full());
-  CHECK_FALSE(s.short_of_room());
-  CHECK_FALSE(s.careful());
-  s.measured(951);
-  CHECK(s.full());
-  s.measured(950);
-  CHECK_FALSE(s.full());
-}
-
 TEST_CASE("a commit that failed for want of room closes until there is clearly more", "[store]") {
-  space s(1 << 30);
+  space s;
   s.refused(900 << 20, 100 << 20);
-  CHECK(s.full());
   CHECK(s.short_of_room());
   s.room(149 << 20);
-  CHECK(s.full());
+  CHECK(s.short_of_room());
   s.room(150 << 20);
-  CHECK_FALSE(s.full());
+  CHECK_FALSE(s.short_of_room());
   s.room(0);  // only a commit that fails closes it
-  CHECK_FALSE(s.full());
+  CHECK_FALSE(s.short_of_room());
 }
 
 TEST_CASE("on a small disk the distance is some MiB", "[store]") {
-  space s(1 << 30);
+  space s;
   s.refused(10 << 20, 2 << 20);
   s.room(5 << 20);
-  CHECK(s.full());
+  CHECK(s.short_of_room());
   s.room(6 << 20);
-  CHECK_FALSE(s.full());
+  CHECK_FALSE(s.short_of_room());
 }
 
 TEST_CASE("an empty store opens though a commit failed with all its disk free", "[store]") {
-  space s(1'000'000);
+  space s;
   s.refused(10, 990);
-  CHECK(s.full());
+  CHECK(s.short_of_room());
   s.room(900);
-  CHECK_FALSE(s.full());
+  CHECK_FALSE(s.short_of_room());
 }
 
 TEST_CASE("after a failure deletions go alone and in small commits, which grow again", "[store]") {
-  space s(1'000'000);
+  space s;
   CHECK(s.removals() == space::all_removals);
   CHECK(s.offer_bytes() == space::most_offer_bytes);
   s.refused(900, 100);
@@ -61,20 +46,9 @@ TEST_CASE("after a failure deletions go alone and in small commits, which grow a
   CHECK(s.offer_bytes() == 1);  // one batch at a time
   int commits = 0;
   for (; s.careful(); ++commits)
-    s.committed(900);
+    s.committed();
   CHECK(commits == 16);
   for (; s.offer_bytes() < space::most_offer_bytes; ++commits)
-    s.committed(900);
+    s.committed();
   CHECK(commits < 30);
-}
-
-TEST_CASE("the quota and the disk close independently", "[store]") {
-  space s(1000);
-  s.refused(1200, 100);
-  s.committed(1200);
-  s.room(1200);
-  CHECK_FALSE(s.short_of_room());
-  CHECK(s.full());
-  s.committed(10);
-  CHECK_FALSE(s.full());
 }

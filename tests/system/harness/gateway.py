@@ -115,7 +115,8 @@ class Gateway(Site):
         for row in stat["delivery"]:
             last[row["class"]] = max(last.get(row["class"], 0), row["confirmed_records"])
         for row in stat["classes"]:
-            last[row["class"]] = max(last.get(row["class"], 0), row["last_seq"] if row["records"] else 0)
+            held = row["records"] + row["gap_records"]
+            last[row["class"]] = max(last.get(row["class"], 0), row["last_seq"] if held else 0)
         return sum(last.values())
 
     def wait_archived(self, timeout=60):
