@@ -134,6 +134,27 @@ def test_duplicate_class_goes_over_both(directory, report):
         wait_for(lambda: gateway.metric("store", "holdfast_store_in_flight_bytes") == 0, 5, "a window is not freed")
 
 
+def test_acknowledgements_lost_on_one_link(directory, report):
+    """L39: data arrive over one link, its acknowledgements do not. All goes over the other too, and is there once."""
+    port = free_port()
+    with (Relay(None, swallow_acks=10**9) as one, Relay(None) as other,
+          two_links(directory, port, one, other) as gateway):
+        gateway.wait_running()
+        wait_for(carries(gateway, "fibre"), 10)
+        with LineDevice(port, rate=2000) as device:
+            wait_for(lambda: one.swallowed > 0, 10, "nothing was acknowledged over the first link")
+            wait_for(carries(gateway, "mobile"), 30, lambda: str(links_of(gateway)))
+            known = gateway.metric("collector", "holdfast_collector_duplicates_total")
+            one.swallow_acks = None
+            one.cut()
+            wait_for(carries(gateway, "fibre"), 30, lambda: str(links_of(gateway)))
+            finish(gateway, device)
+        assert known > 0, "what the first link brought did not come again"
+        wait_for(lambda: gateway.metric("store", "holdfast_store_in_flight_bytes") == 0, 5, "a window is not freed")
+        assert gateway.metric("store", "holdfast_store_parked_records") == 0
+        report("acknowledgements lost", records=device.confirmed, swallowed=one.swallowed, came_again=known)
+
+
 def test_a_budget_at_its_end(directory, report):
     """L41: alarms pass as long as anything may, telemetry waits from the reserve on, the wire keeps the budget."""
     budget, ports = 500_000, (free_port(), free_port())
