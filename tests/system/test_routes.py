@@ -135,10 +135,12 @@ def test_duplicate_class_goes_over_both(directory, report):
 
 
 def test_acknowledgements_lost_on_one_link(directory, report):
-    """L39: data arrive over one link, its acknowledgements do not. All of it goes over the other too, and is there once."""
+    """L39: data arrive over one link, its acknowledgements do not. All goes over the other too, and is there once."""
     port = free_port()
-    with Relay(None, swallow_acks=10**9) as one, Relay(None) as other, two_links(directory, port, one, other) as gateway:
+    with (Relay(None, swallow_acks=10**9) as one, Relay(None) as other,
+          two_links(directory, port, one, other) as gateway):
         gateway.wait_running()
+        wait_for(carries(gateway, "fibre"), 10)
         with LineDevice(port, rate=2000) as device:
             wait_for(lambda: one.swallowed > 0, 10, "nothing was acknowledged over the first link")
             wait_for(carries(gateway, "mobile"), 30, lambda: str(links_of(gateway)))

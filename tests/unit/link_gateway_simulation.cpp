@@ -122,8 +122,8 @@ TEST_CASE("all links are dead for an hour and return in every order: the first i
       CHECK(g.supervisor.route_of("telemetry").carriers.front() == "fibre");
       settle(g);
     }
-    table += fmt::format("{:<10} {:<10} {:<10} longest {:6.1f}, bound {:5.1f}\n", all[order[0]].name, all[order[1]].name,
-                         all[order[2]].name, seconds(longest).count(),
+    table += fmt::format("{:<10} {:<10} {:<10} longest {:6.1f}, bound {:5.1f}\n", all[order[0]].name,
+                         all[order[1]].name, all[order[2]].name, seconds(longest).count(),
                          seconds(all[order[0]].reconnect.cap + defaults.connect_timeout + 2s).count());
   } while (std::next_permutation(order.begin(), order.end()));
   WARN(table);

@@ -52,7 +52,8 @@ TEST_CASE("a class over two links waits for no cut of one of them", "[store]") {
         w.run(std::chrono::milliseconds(dice() % 3000));
       }
       const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(w.slowest).count();
-      table += fmt::format("{:<6} cut, {:<22} {}\n", cut, session_ends ? "a new session after it" : "the session stays", ms);
+      table += fmt::format("{:<6} cut, {:<22} {}\n", cut,
+                           session_ends ? "a new session after it" : "the session stays", ms);
       CHECK(w.slowest <= 20ms + route_world::tick);
       w.producing = false;
       w.run(5s);
@@ -99,7 +100,7 @@ TEST_CASE("traffic stays on 5G while fibre accepts and then stalls, for 10 min (
       while (w.b.report("fibre").carries_size() == 0 && w.b.t.now < flaps_end + 30min)
         w.run(100ms);
       const auto back = std::chrono::duration<double>(w.b.t.now - flaps_end).count();
-      table += fmt::format("stands {} s, {:<8} 0 batches over fibre, slowest over 5G {} ms; fibre carries {:.1f} s after\n",
+      table += fmt::format("stands {} s, {:<8} 0 batches over fibre, slowest {} ms; fibre carries {:.1f} s after\n",
                            stands.count(), damped ? "damped:" : "undamped:",
                            std::chrono::duration_cast<std::chrono::milliseconds>(w.slowest).count(), back);
       CHECK(back >= 30);                       // its hold
@@ -153,8 +154,8 @@ TEST_CASE("traffic and backlog return to fibre once, and nothing stays on the me
   w.run(5s);
   CHECK(lacking(w) == 0);
   CHECK(w.confirmed == w.heads["telemetry"]);
-  WARN(fmt::format("return to fibre: after {:.1f} s, 1 switch, {} batches sent twice for it; of {} records of backlog {} "
-                   "were left, all over fibre; 5G had {} bytes on their way and got none more\n",
+  WARN(fmt::format("return to fibre: after {:.1f} s, 1 switch, {} batches sent twice for it; of {} records of backlog "
+                   "{} were left, all over fibre; 5G had {} bytes on their way and got none more\n",
                    after, w.doubled, backlog, left, held));
 }
 
