@@ -109,7 +109,7 @@ void monitor::sent(std::uint64_t id, std::uint64_t bytes, time_point now, bool l
   const auto rounds = window_.rounds(data_.size() + 1, in_flight_ + bytes);
   data_.push_back({id, bytes, in_flight_, delivered_, rounds, now, loaded});
   in_flight_ += bytes;
-  window_.sent(data_.size());
+  window_.sent(data_.size(), in_flight_);
   loaded_in_flight_ += loaded ? 1 : 0;
 }
 
@@ -117,7 +117,7 @@ void monitor::confirm(item& i) {
   i.done = true;
   in_flight_ -= i.bytes;
   delivered_ += i.bytes;
-  window_.delivered();
+  window_.delivered(i.bytes);
   loaded_in_flight_ -= i.loaded ? 1 : 0;
 }
 

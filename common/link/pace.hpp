@@ -72,8 +72,10 @@ public:
   static constexpr std::uint64_t segment = 1400;  // bytes
 
   void restart() { *this = {}; }
-  void sent(std::uint64_t items) { most_ = std::max(most_, items); }
-  void delivered() { size_ = std::min(size_ + 1, std::max(first, 2 * most_)); }
+  void sent(std::uint64_t items, std::uint64_t bytes) { most_ = std::max({most_, items, bytes / segment}); }
+  void delivered(std::uint64_t bytes) {
+    size_ = std::min(size_ + 1 + bytes / segment, std::max(first, 2 * most_));
+  }
   /// Round trips until the last of so many items, with so many bytes, may go.
   double rounds(std::uint64_t items, std::uint64_t bytes) const {
     const auto full = static_cast<double>(size_ * segment);

@@ -73,9 +73,9 @@ TEST_CASE("the window of a connection opens with what is acknowledged", "[link]"
   CHECK(w.rounds(10, 100) == 0);
   CHECK(w.rounds(11, 110) == 1);   // ten small segments; what waits is gathered ...
   CHECK(w.rounds(140, 14'000) == 1);  // ... in full ones
-  w.sent(20);
+  w.sent(20, 2'000);
   for (int i = 0; i < 1000; ++i)
-    w.delivered();  // few at a time: it was never filled
+    w.delivered(100);  // few at a time: it was never filled
   CHECK(w.rounds(40, 4'000) == 0);
   CHECK(w.rounds(41, 4'100) == 1);
   w.restart();
