@@ -106,9 +106,10 @@ void monitor::sent(std::uint64_t id, std::uint64_t bytes, time_point now, bool l
   }
   loaded = loaded || loaded_in_flight_ > 0;
   bytes = std::max<std::uint64_t>(bytes, 1);
-  data_.push_back({id, bytes, in_flight_, delivered_, window_.rounds(in_flight_ + bytes), now, loaded});
+  const auto rounds = window_.rounds(data_.size() + 1, in_flight_ + bytes);
+  data_.push_back({id, bytes, in_flight_, delivered_, rounds, now, loaded});
   in_flight_ += bytes;
-  window_.sent(in_flight_);
+  window_.sent(data_.size(), in_flight_);
   loaded_in_flight_ += loaded ? 1 : 0;
 }
 
@@ -161,7 +162,7 @@ void monitor::completed(item newest, time_point now) {
 void monitor::probe(time_point now) {
   if (probes_.size() >= most_probes)
     probes_.pop_front();
-  const auto rounds = window_.rounds(in_flight_);
+  const auto rounds = std::min(window_.rounds(data_.size(), in_flight_), 1.0);  // ahead of all but the kernel's queue
   probes_.push_back({++last_probe_id_, 0, in_flight_, delivered_, rounds, now, loaded_in_flight_ > 0});
   last_probe_ = now;
   budget_.spend(settings_.probe_bytes, now);
@@ -197,7 +198,8 @@ void monitor::proof(time_point now) {
     return tell_quality();
   if (base_ == health::suspect) {
     ++false_suspicions_;
-    patience_ = std::min(patience_ * settings_.patience_step, settings_.patience_limit);
+    if (last_limited_ < suspect_sent_)  // else it was our own queue
+      patience_ = std::min(patience_ * settings_.patience_step, settings_.patience_limit);
     patience_since_ = now;
   }
   set(health::up, fmt::format("answers again after {} ms", ms(now - suspect_since_)), now);
@@ -215,6 +217,8 @@ void monitor::tcp(const tcp_info& info, time_point now) {
     return;
   if (info.bytes_acked > before->bytes_acked || info.delivered > before->delivered)
     last_tcp_ = now;
+  if (last_tcp_ == now && info.unsent)
+    last_limited_ = now;
   packets(info.segments - before->segments, info.retransmits - before->retransmits, now);
 }
 

@@ -42,6 +42,7 @@ public:
     std::uint64_t retransmits = 0;  ///< tcpi_total_retrans
     std::chrono::microseconds rtt{0};
     std::chrono::microseconds variation{0};
+    bool unsent = false;            ///< more waits than may go now (tcpi_notsent_bytes)
   };
 
   explicit monitor(const profile& p);
@@ -151,9 +152,11 @@ private:
   time_point last_proof_{};      // a round trip was completed
   time_point last_progress_{};   // ... by data
   time_point last_tcp_{};        // ... by the kernel
+  time_point last_limited_{};    // ... which had more to send than it might
   time_point last_probe_{};
   time_point last_early_{};
   time_point suspect_since_{};
+  time_point suspect_sent_{};    // what was overdue
   time_point excused_until_{};
   unsigned excuses_in_a_row_ = 0;
   std::optional<tcp_info> tcp_;

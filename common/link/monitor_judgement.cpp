@@ -48,12 +48,15 @@ time_point monitor::early_at(const item& i) const {
 
 bool monitor::early_pending(const item& i) const { return last_early_ < std::max(i.sent, last_proof_); }
 
-// Answers to others are a reason to wait; the kernel's progress is one for as long again and no longer.
+// Answers to others are a reason to wait; the kernel's progress is one for as long again and no longer. Where it had
+// more to send than it might, what waited goes within a round trip and is answered within another.
 time_point monitor::suspect_at(const item& i) const {
   const double idle = i.bytes == 0 ? settings_.idle_patience : 1;
   const auto due = i.sent + ticks(wait() * idle + allowance(i));
+  const auto longest = i.sent + ticks(wait() * idle + std::max(allowance(i), wait()));
   const auto quiet = ticks(seconds(settings_.gap) * patience_ + rate_.time_for(i.bytes));
-  const auto kernel = std::min(last_tcp_ + quiet, due + ticks(wait()));
+  const auto window = last_limited_ + quiet + ticks(tcp_ ? seconds(2 * tcp_->rtt) : seconds(0));
+  const auto kernel = std::min(std::max(last_tcp_ + quiet, window), longest);
   return std::max({due, last_proof_ + quiet, kernel, excused_until_});
 }
 
@@ -139,6 +142,7 @@ void monitor::judge_silence(time_point now) {
   if (const auto due = suspect_at(*i); now >= due) {
     if (excused(due, now))
       return;
+    suspect_sent_ = i->sent;
     const auto* hint = last_heard_ > last_proof_ ? ", though the other end is heard" : "";
     return set(health::suspect, fmt::format("no answer for {} ms{}", ms(now - i->sent), hint), now);
   }

@@ -64,23 +64,29 @@ private:
   bool measured_ = false;
 };
 
-/// What TCP lets be under way at once. A connection that is new, or was idle, sends ten segments and waits for a round
-/// trip; what is acknowledged lets as much again go (slow start, RFC 5681 and 6928). It does not grow beyond twice what
-/// was ever on its way (RFC 7661).
+/// What TCP lets be under way at once. A connection that is new, or was idle, sends ten segments, however small, and
+/// waits for a round trip; what is acknowledged lets as many again go (slow start, RFC 5681 and 6928). What waited goes
+/// in full segments. It does not grow beyond twice what was ever on its way (RFC 7661).
 class send_window {
 public:
+  static constexpr std::uint64_t segment = 1400;  // bytes
+
   void restart() { *this = {}; }
-  void sent(std::uint64_t in_flight) { most_ = std::max(most_, in_flight); }
-  void delivered(std::uint64_t bytes) { size_ = std::min(size_ + bytes, std::max(first, 2 * most_)); }
-  /// Round trips until the last of n bytes may go.
-  double rounds(std::uint64_t n) const {
-    return n <= size_ ? 0 : std::ceil(std::log2(static_cast<double>(n) / static_cast<double>(size_) + 1)) - 1;
+  void sent(std::uint64_t items, std::uint64_t bytes) { most_ = std::max({most_, items, bytes / segment}); }
+  void delivered(std::uint64_t bytes) {
+    size_ = std::min(size_ + 1 + bytes / segment, std::max(first, 2 * most_));
+  }
+  /// Round trips until the last of so many items, with so many bytes, may go.
+  double rounds(std::uint64_t items, std::uint64_t bytes) const {
+    const auto full = static_cast<double>(size_ * segment);
+    const double by_bytes = std::ceil(std::log2(static_cast<double>(bytes) / full + 1)) - 1;
+    return std::max(items <= size_ ? 0.0 : 1.0, by_bytes);
   }
 
 private:
-  static constexpr std::uint64_t first = 14'000;
+  static constexpr std::uint64_t first = 10;
 
-  std::uint64_t size_ = first;
+  std::uint64_t size_ = first;  // segments
   std::uint64_t most_ = 0;
 };
 

@@ -37,6 +37,7 @@ profile satellite() {
   p.monitor.first_wait = 3s;
   p.monitor.gap = 150ms;
   p.monitor.burst_floor = 800ms;
+  p.monitor.patience_step = p.monitor.patience_limit = 1.25;  // the wait is long as it is
   p.monitor.idle_probe = 5s;
   p.monitor.probe_budget = 4'000'000;
   p.monitor.recovery_probe = 2s;

@@ -22,6 +22,7 @@ path_figures read_path(int socket) {
   const std::uint64_t segments = std::uint64_t{info.tcpi_segs_out} + info.tcpi_segs_in;
   return {.acknowledged = info.tcpi_bytes_acked,
           .waiting = info.tcpi_unacked > 0 || info.tcpi_notsent_bytes > 0,
+          .unsent = info.tcpi_notsent_bytes > 0,
           .delivered = info.tcpi_delivered,
           .data_segments = info.tcpi_data_segs_out,
           .retransmits = info.tcpi_total_retrans,

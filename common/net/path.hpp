@@ -9,6 +9,7 @@ namespace holdfast::net {
 struct path_figures {
   std::uint64_t acknowledged = 0;  ///< bytes that the other end's kernel has
   bool waiting = false;            ///< more bytes wait to be sent or acknowledged
+  bool unsent = false;             ///< ... to be sent
   std::uint64_t delivered = 0;     ///< segments that the other end has, also those beyond a hole
   std::uint64_t data_segments = 0; ///< sent, again ones included
   std::uint64_t retransmits = 0;

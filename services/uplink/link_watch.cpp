@@ -82,7 +82,8 @@ bool link_watch::pong(std::uint64_t id, time_point now) {
 void link_watch::path(const net::path_figures& f, time_point now) {
   wire_ = std::max(wire_, f.wire_bytes);
   if (standing_)
-    monitor_.tcp({f.acknowledged, f.delivered, f.data_segments, f.retransmits, f.round_trip, f.variation}, now);
+    monitor_.tcp({f.acknowledged, f.delivered, f.data_segments, f.retransmits, f.round_trip, f.variation, f.unsent},
+                 now);
 }
 
 void link_watch::kernel(bool carrier, bool route, time_point now) {

@@ -67,8 +67,8 @@ void session_state::on_welcome(const v1::LinkWelcome& w) {
   gateway = w.gateway();
   epoch = w.epoch();
   // A store that came back has leased nothing to us. What the destination still acknowledges was sent for the old one,
-  // and the new one may give the same numbers to other records: so that is not heard, and the next welcome tells what is
-  // there.
+  // and the new one may give the same numbers to other records: so that is not heard, and the next welcome tells what
+  // is there.
   if (line && (established || !same))
     forget_line("the store began anew");
   report();

@@ -44,7 +44,7 @@ TEST_CASE("an idle link leaves degraded by its probes, in a bounded time", "[lin
         for (std::uint64_t seed = 0; seed < std::max(1U, 20 / share); ++seed) {
           auto w = made_bad(p, loss, 50 + seed, lasting ? 1h : 10s);
           const auto well = w.now;
-          REQUIRE(w.m.health() == health::degraded);
+          REQUIRE(w.m.health() != health::up);  // or suspect: three times as far
           // The world tells of losses of data only: each answered probe is a packet that was not lost.
           for (auto seen = w.m.proofs(); w.m.health() != health::up && w.now < well + 1h; seen = w.m.proofs()) {
             w.run(w.now + 50ms);

@@ -10,6 +10,7 @@
 #include <deque>
 #include <functional>
 #include <random>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -111,7 +112,8 @@ inline path_kind path_of(const profile& p) {
 class world {
 public:
   world(const profile& p, std::uint64_t seed)
-      : dice_(seed), m(p), stalls(path_of(p), now), up(path_of(p), now), down(path_of(p), now) {
+      : dice_(seed), m(p), stalls(path_of(p), now), up(path_of(p), now), down(path_of(p), now),
+        rtt_(std::chrono::duration_cast<std::chrono::microseconds>(2 * path_of(p).delay)) {
     m.opened(now);
   }
 
@@ -166,6 +168,8 @@ public:
       next_send_ = interval == clock::duration::max() ? never : now + interval;
       send(++id_);
     } else {
+      if (slow_start)
+        m.tcp({.bytes_acked = answered_, .rtt = rtt_, .variation = rtt_ / 20, .unsent = !queued_.empty()}, now);
       m.tick(now);
       late_ = uniform(dice_, {}, std::chrono::milliseconds(2));  // a timer of the system
     }
@@ -178,6 +182,8 @@ public:
     const bool lost = loss > 0 && std::bernoulli_distribution(loss)(dice_);
     if (loss > 0)
       m.packets(1, lost ? 1 : 0, now);
+    if (!slow_start)
+      return transmit(id, bytes, false);
     if (under_way_ == 0 && now - last_data_ > std::chrono::seconds(1))
       window_ = first_window;
     last_data_ = now;
@@ -202,11 +208,16 @@ private:
     bool is_probe;
   };
 
-  static constexpr std::uint64_t first_window = 10 * 1448;
+  static constexpr std::uint64_t first_window = 10;  // segments
 
   void fill_window() {
-    for (; !queued_.empty() && (!slow_start || under_way_ + bytes <= window_); queued_.pop_front()) {
-      under_way_ += bytes;
+    // Each item is a segment of its own, unless it has to wait: then many are gathered in a full one.
+    for (; !queued_.empty() && under_way_ < window_; queued_.pop_front()) {
+      const auto gathered = std::min<std::uint64_t>(queued_.size(), send_window::segment / bytes);
+      for (std::uint64_t i = 1; i < gathered; ++i, queued_.pop_front())
+        transmit(queued_.front(), bytes, false);
+      ++under_way_;
+      last_of_segment_.insert(queued_.front());
       transmit(queued_.front(), bytes, false);
     }
   }
@@ -227,11 +238,14 @@ private:
     answers_.pop_front();
     if (down.lost(a.leaves))
       return;
+    ++answered_;
     if (a.is_probe)
       return m.probe_answered(a.id, now);
-    window_ += under_way_ > window_ / 2 ? bytes : 0;
-    under_way_ -= bytes;
-    fill_window();
+    if (last_of_segment_.erase(a.id) > 0) {
+      window_ += under_way_ > window_ / 2 ? 1 : 0;
+      --under_way_;
+      fill_window();
+    }
     m.acknowledged(a.id, now);
     if (acknowledged)
       acknowledged(a.id);
@@ -253,7 +267,10 @@ private:
   time_point asleep_ = never;
   time_point awake_{};
   std::deque<answer> answers_;
+  std::uint64_t answered_ = 0;
+  std::chrono::microseconds rtt_;
   std::deque<std::uint64_t> queued_;
+  std::set<std::uint64_t> last_of_segment_;
   std::uint64_t window_ = first_window;
   std::uint64_t under_way_ = 0;
   time_point last_data_{};
