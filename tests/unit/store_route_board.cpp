@@ -389,3 +389,21 @@ TEST_CASE("the drain forecast follows the rate at which a backlog shrinks", "[st
   f.sample(0, now);
   CHECK(f.seconds() == 0);
 }
+
+TEST_CASE("a class's own share of the backlog reaches the plan", "[store]") {
+  auto c = site({"fibre"});
+  c.store.backlog_share = 10;
+  c.classes[0].backlog_share = 50;
+  bench b(c);
+  auto& plan = b.board.plan;
+  plan.add_backlog("telemetry", {1, 10'000});
+  plan.stored("telemetry", {10'001, 20'000});
+  int historical = 0;
+  for (int n = 0; n < 400; ++n) {
+    const auto o = plan.next();
+    REQUIRE(o);
+    historical += o->how == store::dispatch_plan::kind::backlog;
+    plan.leased(*o, {o->todo.first, o->todo.first + 9}, 100, {});
+  }
+  CHECK(historical == Approx(200).margin(15));
+}
