@@ -35,14 +35,14 @@ class_policy::entry& class_policy::of(const std::string& record_class) {
 
 std::vector<class_policy::victim> class_policy::give_way(const sizes& used, std::uint64_t total,
                                                          const sizes& incoming) const {
-  sizes going;
+  std::map<std::string, victim> going;
   std::uint64_t gone = 0;
-  std::vector<victim> out;
-  const auto take = [&](const entry& e, std::uint64_t bytes) {
-    const auto some = e.exhausted ? 0 : std::min(bytes, find(used, e.name) - going[e.name]);
-    if (some == 0)
-      return;
-    going[e.name] += some;
+  const auto take = [&](const entry& e, std::uint64_t bytes, bool for_store) {
+    auto& v = going[e.name];
+    v.record_class = e.name;
+    const auto some = std::min(bytes, find(used, e.name) - v.bytes);
+    v.bytes += some;
+    v.for_store = v.for_store || (for_store && some > 0);
     gone += some;
   };
   auto all = total;
@@ -52,14 +52,15 @@ std::vector<class_policy::victim> class_policy::give_way(const sizes& used, std:
       continue;
     all += more;
     if (c.drops)
-      take(c, above(find(used, c.name) + more, c.own + going[c.name]));
+      take(c, above(find(used, c.name) + more, c.own + going[c.name].bytes), false);
     for (auto v = entries_.rbegin(); v != entries_.rend() && v->priority >= c.priority; ++v)
-      if (v->drops)
-        take(*v, above(all, c.store + gone));
+      if (v->drops && !v->exhausted)
+        take(*v, above(all, c.store + gone), true);
   }
+  std::vector<victim> out;
   for (auto v = entries_.rbegin(); v != entries_.rend(); ++v)
-    if (going[v->name] > 0)
-      out.push_back({v->name, going[v->name]});
+    if (const auto g = going.find(v->name); g != going.end() && g->second.bytes > 0)
+      out.push_back(g->second);
   return out;
 }
 
@@ -80,14 +81,12 @@ bool class_policy::can_make_room(const entry& for_whom) const {
 void class_policy::measured(const sizes& used, std::uint64_t total, bool disk_is_full) {
   const auto open_again = [](std::uint64_t limit) { return limit - limit / 20; };
   for (auto& e : entries_)
-    e.exhausted = e.exhausted
-                  && (disk_is_full || find(used, e.name) > open_again(e.own) || total > open_again(e.store));
+    e.exhausted = e.exhausted && (disk_is_full || total > open_again(e.store));
   const auto beyond = [&](const entry& e, std::uint64_t now, std::uint64_t limit) {
     return e.waits ? now > open_again(limit) : now >= limit;
   };
   for (auto& e : entries_)
-    e.waits = (!(e.drops && !e.exhausted) && beyond(e, find(used, e.name), e.own))
-              || (!can_make_room(e) && beyond(e, total, e.store));
+    e.waits = (!e.drops && beyond(e, find(used, e.name), e.own)) || (!can_make_room(e) && beyond(e, total, e.store));
 }
 
 // -- give_way_order -----------------------------------------------------------------------------------------------------

@@ -21,7 +21,8 @@ public:
   using sizes = std::map<std::string, std::uint64_t>;  // bytes by class
   struct victim {
     std::string record_class;
-    std::uint64_t bytes;
+    std::uint64_t bytes = 0;
+    bool for_store = false;  ///< not only for its own limit
     friend bool operator==(const victim&, const victim&) = default;
   };
 
@@ -32,7 +33,8 @@ public:
   std::vector<victim> give_way(const sizes& used, std::uint64_t total, const sizes& incoming) const;
   /// Who makes room on a full disk, where everybody waits: of the least urgent classes those that drop.
   std::vector<std::string> give_way_on_disk() const;
-  /// After a look: the class has no batch left to give way. It counts as such until there is room again.
+  /// It gave way to the store's limit, or the disk's, and has no batch left. Counts until there is room again: what it
+  /// stores meanwhile is too little for others.
   void exhausted(const std::string& record_class) { of(record_class).exhausted = true; }
 
   /// After a commit.

@@ -51,7 +51,7 @@ void writer_state::make_room(batch_file::update& u, what w, leaving& out) {
   if (w == what::confirmations) {
     if (space.short_of_room())
       for (auto& name : policy.give_way_on_disk())
-        displace(u, name, UINT64_MAX, space.removals(), out);
+        displace(u, {name, UINT64_MAX, true}, space.removals(), out);
     return;
   }
   class_policy::sizes incoming;
@@ -59,16 +59,16 @@ void writer_state::make_room(batch_file::update& u, what w, leaving& out) {
     incoming[producers.find(o.producer)->record_class] += o.payload.size() + storage::stored_batch::header_bytes;
   const auto now = u.used();
   for (auto& v : policy.give_way(now.by_class, now.total, incoming))
-    displace(u, v.record_class, v.bytes, most_steps + pending_bytes / 32, out);  // keeps pace with what comes
+    displace(u, v, most_steps + pending_bytes / 32, out);  // keeps pace with what comes
   if (expiring)
     expire(u, out);
 }
 
-void writer_state::displace(batch_file::update& u, const std::string& record_class, std::uint64_t bytes,
-                            std::uint64_t steps, leaving& out) {
+void writer_state::displace(batch_file::update& u, const class_policy::victim& v, std::uint64_t steps, leaving& out) {
+  auto& record_class = v.record_class;
   auto& order = out.orders.at(record_class);
   const auto before = u.used_bytes(record_class);
-  const auto target = before - std::min(bytes, before);
+  const auto target = before - std::min(v.bytes, before);
   bool stuck = false;
   for (; steps > 0 && u.used_bytes(record_class) > target; --steps) {
     const auto held = u.next_held(record_class, order.next());
@@ -76,7 +76,9 @@ void writer_state::displace(batch_file::update& u, const std::string& record_cla
       if (order.takes(held->seqs, held->bytes))
         stuck = !give_up(u, record_class, held->seqs, v1::GAP_REASON_DISPLACED, out);
     } else if (stuck || order.next() == 1) {
-      return policy.exhausted(record_class);
+      if (v.for_store)
+        policy.exhausted(record_class);
+      return;
     } else {
       order.end();
     }

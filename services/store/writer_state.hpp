@@ -98,8 +98,7 @@ struct writer_state {
     std::map<std::pair<std::string, v1::GapReason>, std::uint64_t> records{};
   };
   void make_room(batch_file::update& u, what w, leaving& out);
-  void displace(batch_file::update& u, const std::string& record_class, std::uint64_t bytes, std::uint64_t steps,
-                leaving& out);
+  void displace(batch_file::update& u, const class_policy::victim& v, std::uint64_t steps, leaving& out);
   void expire(batch_file::update& u, leaving& out);
   bool give_up(batch_file::update& u, const std::string& record_class, seq_range held, v1::GapReason why, leaving& out);
   void note_ages(batch_file::update& u, const std::vector<batch>& done, leaving& out);

@@ -9,7 +9,7 @@ using victims = std::vector<class_policy::victim>;
 
 namespace holdfast::store {
 std::ostream& operator<<(std::ostream& out, const class_policy::victim& v) {
-  return out << v.record_class << ' ' << v.bytes;
+  return out << v.record_class << ' ' << v.bytes << (v.for_store ? " for the store" : "");
 }
 } // namespace holdfast::store
 
@@ -71,14 +71,23 @@ TEST_CASE("a class that drops makes room for itself at its own quota", "[store]"
   CHECK_FALSE(p.waits("bulk"));
 }
 
+TEST_CASE("a class that drops never waits for its own quota, however much comes at once", "[store]") {
+  class_policy p({make("critical", 10), make("bulk", 200, drop, 300)}, 10'000);
+  CHECK(p.give_way({{"bulk", 250}}, 250, {{"bulk", 400}}) == victims{{"bulk", 250}});
+  p.measured({{"bulk", 400}}, 400);
+  CHECK_FALSE(p.waits("bulk"));
+  p.exhausted("bulk");
+  CHECK(p.give_way({{"bulk", 400}}, 9000, {{"bulk", 100}}) == victims{{"bulk", 200}});
+}
+
 TEST_CASE("at the store's limit the least urgent class that drops gives way first", "[store]") {
   class_policy p({make("critical", 10), make("telemetry", 100, drop), make("bulk", 200, overflow_rule::thin)}, 1000);
   const class_policy::sizes used{{"critical", 100}, {"telemetry", 770}, {"bulk", 20}};
   CHECK(p.give_way(used, 890, {{"telemetry", 10}}).empty());
-  CHECK(p.give_way(used, 890, {{"telemetry", 40}}) == victims{{"bulk", 20}, {"telemetry", 10}});
-  CHECK(p.give_way(used, 890, {{"bulk", 15}}) == victims{{"bulk", 5}});
+  CHECK(p.give_way(used, 890, {{"telemetry", 40}}) == victims{{"bulk", 20, true}, {"telemetry", 10, true}});
+  CHECK(p.give_way(used, 890, {{"bulk", 15}}) == victims{{"bulk", 5, true}});
   CHECK(p.give_way(used, 890, {{"critical", 110}}).empty());
-  CHECK(p.give_way(used, 890, {{"critical", 130}}) == victims{{"bulk", 20}});
+  CHECK(p.give_way(used, 890, {{"critical", 130}}) == victims{{"bulk", 20, true}});
 }
 
 TEST_CASE("nobody gives way to a less urgent class, which waits", "[store]") {
@@ -88,7 +97,7 @@ TEST_CASE("nobody gives way to a less urgent class, which waits", "[store]") {
   p.measured(used, 900);
   CHECK(p.waits("bulk"));
   CHECK_FALSE(p.waits("critical"));
-  CHECK(p.give_way(used, 990, {{"critical", 30}}) == victims{{"critical", 20}});
+  CHECK(p.give_way(used, 990, {{"critical", 30}}) == victims{{"critical", 20, true}});
 }
 
 TEST_CASE("who has nothing left to give waits, until there is room again", "[store]") {
@@ -102,7 +111,7 @@ TEST_CASE("who has nothing left to give waits, until there is room again", "[sto
   CHECK(p.waits("bulk"));
   p.measured({{"telemetry", 840}}, 840);
   CHECK_FALSE(p.waits("bulk"));
-  CHECK(p.give_way({{"bulk", 50}}, 900, {{"bulk", 50}}) == victims{{"bulk", 50}});
+  CHECK(p.give_way({{"bulk", 50}}, 900, {{"bulk", 50}}) == victims{{"bulk", 50, true}});
 }
 
 TEST_CASE("on a full disk the least urgent classes give way where they drop", "[store]") {

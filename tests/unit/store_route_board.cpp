@@ -168,3 +168,21 @@ TEST_CASE("a duplicate class goes over two links, and a cut costs nothing", "[st
   CHECK(b.traffic(0) == strings{"c 1"});  // a had it, and does not any more
   CHECK(b.traffic() == strings{"b 11", "c 11"});
 }
+
+TEST_CASE("a class's own share of the backlog reaches the plan", "[store]") {
+  auto c = site({"fibre"});
+  c.store.backlog_share = 10;
+  c.classes[0].backlog_share = 50;
+  bench b(c);
+  auto& plan = b.board.plan;
+  plan.add_backlog("telemetry", {1, 10'000});
+  plan.stored("telemetry", {10'001, 20'000});
+  int historical = 0;
+  for (int n = 0; n < 400; ++n) {
+    const auto o = plan.next();
+    REQUIRE(o);
+    historical += o->how == store::dispatch_plan::kind::backlog;
+    plan.leased(*o, {o->todo.first, o->todo.first + 9}, 100, {});
+  }
+  CHECK(historical == Approx(200).margin(15));
+}
