@@ -15,8 +15,11 @@ public:
   explicit live_cache(std::uint64_t max_bytes) : max_bytes_(max_bytes) {}
 
   void put(const batch& b) {
-    if (!batches_.emplace(key{b.record_class, b.seqs.first}, b).second)
+    const auto [at, fresh] = batches_.emplace(key{b.record_class, b.seqs.first}, b);
+    if (!fresh)
       return;
+    if (b.payload.size() < receive_buffer)
+      at->second.payload = blob(std::string(b.payload.view()));
     order_.emplace_back(b.record_class, b.seqs.first);
     bytes_ += b.payload.size();
     while (bytes_ > max_bytes_ && !order_.empty()) {
@@ -45,6 +48,8 @@ private:
     batches_.erase(it);
   }
 
+  /// ZeroMQ's: a message that fits in shares it with others, and would keep all of it.
+  static constexpr std::size_t receive_buffer = 8192;
   std::uint64_t max_bytes_;
   std::uint64_t bytes_ = 0;
   std::map<key, batch> batches_;

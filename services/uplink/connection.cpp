@@ -32,6 +32,7 @@ using boost::system::error_code;
 constexpr std::size_t max_reply_payload = 0;  // a collector sends headers only
 constexpr std::size_t frames_per_write = 64;  // below the kernel's limit of buffers in one call
 constexpr std::size_t bytes_per_write = 64 * 1024;  // or one frame: a ping waits for as much
+constexpr std::uint64_t most_overtaken = 1024 * 1024;  // four of the backlog's batches: it keeps a fifth of the link
 
 class tcp_connection final : public connection {
 public:
@@ -46,9 +47,11 @@ public:
   }
 
   void send(const v1::WireMessage& header, blob payload) override {
-    boost::asio::post(io_, [self = me(), urgent = header.has_ping(), head = net::encode_wire(header, payload.size()),
+    const auto to = header.has_ping() ? &tcp_connection::pings_
+                    : header.data().historical() ? &tcp_connection::backlog_ : &tcp_connection::live_;
+    boost::asio::post(io_, [self = me(), to, head = net::encode_wire(header, payload.size()),
                             payload = std::move(payload)]() mutable {
-      self->queue({std::move(head), std::move(payload)}, urgent);
+      self->queue(self.get()->*to, {std::move(head), std::move(payload)});
     });
   }
 
@@ -201,24 +204,39 @@ private:
     descriptor_ = descriptor;
   }
 
-  void queue(outgoing o, bool urgent) {
+  void queue(std::deque<outgoing>& to, outgoing o) {
     if (ended_)
       return;
-    queue_.insert(urgent ? queue_.begin() : queue_.end(), std::move(o));
+    to.push_back(std::move(o));
     if (open_)
       write();
   }
 
+  // Pings first, then live records; the backlog is overtaken by so much only before its next batch goes.
+  std::deque<outgoing>& next() {
+    if (!pings_.empty())
+      return pings_;
+    if (live_.empty() || (!backlog_.empty() && overtaken_ >= most_overtaken)) {
+      overtaken_ = 0;
+      return backlog_;
+    }
+    overtaken_ += backlog_.empty() ? 0 : live_.front().payload.size();
+    return live_;
+  }
+
   void write() {
-    if (writing_ || queue_.empty() || ended_)
+    if (writing_ || ended_ || (pings_.empty() && live_.empty() && backlog_.empty()))
       return;
     writing_ = true;
     auto batch = std::make_shared<std::vector<outgoing>>();
     std::vector<boost::asio::const_buffer> buffers;
-    for (std::size_t bytes = 0; !queue_.empty() && batch->size() < frames_per_write && bytes < bytes_per_write;) {
-      bytes += queue_.front().payload.size();
-      batch->push_back(std::move(queue_.front()));
-      queue_.pop_front();
+    for (std::size_t bytes = 0; batch->size() < frames_per_write && bytes < bytes_per_write;) {
+      auto& from = next();
+      if (from.empty())
+        break;
+      bytes += from.front().payload.size();
+      batch->push_back(std::move(from.front()));
+      from.pop_front();
     }
     for (auto& o : *batch) {
       buffers.emplace_back(o.head.data(), o.head.size());
@@ -264,7 +282,10 @@ private:
   std::unique_ptr<tcp::socket> socket_;
   std::shared_ptr<net::stream> stream_;
   net::wire_reader reader_;
-  std::deque<outgoing> queue_;
+  std::deque<outgoing> pings_;
+  std::deque<outgoing> live_;     // and all that is no data
+  std::deque<outgoing> backlog_;
+  std::uint64_t overtaken_ = 0;   // bytes that went ahead of the backlog's first
   bool open_ = false;
   std::atomic<bool> writing_{false};
   bool ended_ = false;

@@ -48,8 +48,8 @@ public:
                                           std::shared_ptr<net::address_cache> addresses, callbacks c);
   virtual ~connection() = default;
   virtual void start() = 0;
-  /// A ping goes ahead of all that is not yet in the kernel. What waits here is what the store has leased to this link:
-  /// its window, or one batch.
+  /// A ping goes ahead of all that is not yet in the kernel, live records ahead of the backlog. What waits here is what
+  /// the store has leased to this link: its window, or one batch.
   virtual void send(const v1::WireMessage& header, blob payload = {}) = 0;
   /// What the kernel says of the connection now; after its end, what it said last.
   virtual net::path_figures path() = 0;

@@ -144,6 +144,16 @@ TEST_CASE("a batch above the live cache's limit is not kept", "[store]") {
   CHECK(c.find("critical", 3));
 }
 
+TEST_CASE("a small batch leaves the buffer it came in, a large one stays there", "[store]") {
+  live_cache c(1 << 20);
+  const auto small = of(1, 300), large = of(2, 10'000);
+  c.put(small);
+  c.put(large);
+  CHECK(c.find("telemetry", 1)->payload.view() == small.payload.view());
+  CHECK(c.find("telemetry", 1)->payload.owner() != small.payload.owner());
+  CHECK(c.find("telemetry", 2)->payload.owner() == large.payload.owner());
+}
+
 TEST_CASE("a batch put twice is in the live cache once", "[store]") {
   live_cache c(100);
   c.put(of(1, 40));
