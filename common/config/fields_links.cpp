@@ -82,6 +82,8 @@ void fields(visitor& v, holdfast::link::loss_settings& l) {
   v.optional("bad", l.bad, "Share of packets that a bad link loses.", between(0, 1));
   v.optional("enter", l.enter, "Log likelihood ratio that degrades.", between(1, 100));
   v.optional("leave", l.leave, "Log likelihood ratio that ends it.", between(1, 100));
+  v.optional("clear", l.clear, "Or so many packets in a row without a loss ...", between(1, 100000));
+  v.optional("quiet", l.quiet, "... where the last loss was so long ago.", between(0s, 24h));
 }
 
 void fields(visitor& v, holdfast::link::delay_settings& d) {

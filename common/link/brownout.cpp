@@ -29,10 +29,19 @@ void loss_test::packets(std::uint64_t sent, std::uint64_t lost, time_point now) 
   evidence_ = std::max(0.0, evidence_ + (degraded_ ? -for_bad : for_bad));
   if (!degraded_)
     evidence_ = std::min(evidence_, piece_base_ + settings_.enter / settings_.bursts * 1.0001);
-  if (evidence_ >= (degraded_ ? settings_.leave : settings_.enter)) {
+  clean_ = lost > 0 ? 0 : clean_ + sent;
+  if (lost > 0)
+    last_loss_ = now;
+  if (decided(now)) {
     degraded_ = !degraded_;
     evidence_ = piece_base_ = 0;
   }
+}
+
+bool loss_test::decided(time_point now) const {
+  if (!degraded_)
+    return evidence_ >= settings_.enter;
+  return evidence_ >= settings_.leave || (clean_ >= settings_.clear && now - last_loss_ >= settings_.quiet);
 }
 
 // -- delay ------------------------------------------------------------------------------------------------------------
@@ -47,7 +56,8 @@ bool delay_test::sample(clock::duration round_trip, time_point now) {
   const auto width = now - since_;
   if (width < settings_.window || count_ < settings_.samples)
     return false;
-  p95_ = quantile(0.95);
+  median_.now = quantile(0.5);
+  p95_.now = quantile(0.95);
   judge(width);
   counts_.fill(0);
   count_ = 0;
@@ -63,37 +73,61 @@ double delay_test::quantile(double share) const {
   return shortest * std::exp2((static_cast<double>(i) + 0.5) / per_octave);
 }
 
+bool delay_test::bad(const level& l) const {
+  return l.now >= settings_.enter * l.usual && l.now - l.usual >= seconds(settings_.rise).count();
+}
+
+bool delay_test::calm(const delay_test& usual) const {
+  return median_.now <= settings_.leave * usual.median_.usual && p95_.now <= settings_.leave * usual.p95_.usual;
+}
+
 void delay_test::judge(seconds width) {
-  if (baseline_ == 0)
-    baseline_ = p95_;
-  const bool bad = p95_ >= settings_.enter * baseline_ && p95_ - baseline_ >= seconds(settings_.rise).count();
-  in_a_row_ = (degraded_ ? calm() : bad) ? in_a_row_ + 1 : 0;
+  if (p95_.usual == 0) {
+    p95_.usual = p95_.now;
+    median_.usual = median_.now;
+  }
+  const bool worse = bad(p95_) || bad(median_);
+  in_a_row_ = (degraded_ ? calm() : worse) ? in_a_row_ + 1 : 0;
   if (in_a_row_ >= (degraded_ ? settings_.leave_windows : settings_.enter_windows)) {
     degraded_ = !degraded_;
     in_a_row_ = 0;
   }
-  if (!degraded_ && !bad)
-    learn(width);
+  if (degraded_ || worse)
+    return;
+  learn(p95_, width);
+  learn(median_, width);
+  learned_ += width;
 }
 
-void delay_test::learn(seconds width) {
-  const double memory = seconds(settings_.memory).count() / (p95_ < baseline_ ? 10 : 1);
-  baseline_ += (p95_ - baseline_) * (1 - std::exp(-width.count() / memory));
+void delay_test::learn(level& l, seconds width) const {
+  const auto fall = seconds(settings_.memory) / 10;
+  const auto memory = l.now < l.usual ? fall : seconds(settings_.memory);
+  const bool young = learned_ < fall && l.now < l.usual;  // the first windows may be of a session that just began
+  l.usual += (l.now - l.usual) * (young ? 1 : 1 - std::exp(-width / memory));
+}
+
+std::string delay_test::text() const {
+  const bool tail = bad(p95_) || !bad(median_);
+  const auto& l = tail ? p95_ : median_;
+  return fmt::format("{} round trip {:.0f} ms instead of {:.0f} ms", tail ? "p95" : "median", l.now * 1e3,
+                     l.usual * 1e3);
 }
 
 // -- both -------------------------------------------------------------------------------------------------------------
 
 void brownout::data_round_trip(clock::duration round_trip, time_point now) {
-  last_data_ = now;
+  if (!data_.sample(round_trip, now))
+    return;
+  last_window_ = now;
   calm_ = 0;
-  data_.sample(round_trip, now);
 }
 
 void brownout::probe_round_trip(clock::duration round_trip, time_point now) {
-  if (!probes_.sample(round_trip, now) || probes_.window_began() < last_data_)
+  if (!probes_.sample(round_trip, now) || probes_.window_began() < last_window_)
     return;
-  // Traffic has moved away: no acknowledgement will ever say that the link is well again. The probes do.
-  calm_ = probes_.calm() && !probes_.degraded() ? calm_ + 1 : 0;
+  // Traffic has moved away: too few acknowledgements will ever say that the link is well again. The probes do, where
+  // they are also no slower than the data were: what is usual of probes may have been learned of the bad link alone.
+  calm_ = probes_.calm() && !probes_.degraded() && probes_.calm(data_) ? calm_ + 1 : 0;
   if (calm_ >= delay_.leave_windows)
     data_.forgive();
 }
@@ -103,8 +137,7 @@ std::string brownout::cause() const {
     return fmt::format("{:.1f} % of packets lost", loss_.loss() * 100);
   for (const auto* t : {&data_, &probes_})
     if (t->degraded())
-      return fmt::format("p95 round trip {:.0f} ms instead of {:.0f} ms", t->p95().count() * 1e3,
-                         t->baseline().count() * 1e3);
+      return t->text();
   return {};
 }
 

@@ -22,18 +22,23 @@ public:
   double loss() const noexcept { return loss_; }
 
 private:
+  bool decided(time_point now) const;
+
   loss_settings settings_;
   double per_loss_;
   double per_arrival_;      // negative
   double evidence_ = 0;     // for a change of state; never below 0
   double piece_base_ = 0;   // at the beginning of this piece of time
   time_point piece_since_{};
+  std::uint64_t clean_ = 0;  // packets since the last loss
+  time_point last_loss_{};
   bool degraded_ = false;
   double loss_ = 0;
 };
 
-/// Whether the p95 of the round trip, window by window, left a baseline that was learned. It learns slowly, and never
-/// while degraded or when a window looks bad.
+/// Whether the round trip, window by window, left a baseline that was learned: its p95, or its median where jitter that
+/// stayed as it was hides the change. It learns slowly, but takes the lowest window of its first minute, and never
+/// learns while degraded or from a window that looks bad.
 class delay_test {
 public:
   explicit delay_test(delay_settings settings) : settings_(settings) {}
@@ -42,13 +47,17 @@ public:
   bool sample(clock::duration round_trip, time_point now);
   bool degraded() const noexcept { return degraded_; }
   /// The last window would let a degraded link leave.
-  bool calm() const { return p95_ <= settings_.leave * baseline_; }
+  bool calm() const { return calm(*this); }
+  /// ... where this is what is usual.
+  bool calm(const delay_test& usual) const;
   void forgive() {
     degraded_ = false;
     in_a_row_ = 0;
   }
-  seconds p95() const noexcept { return seconds(p95_); }
-  seconds baseline() const noexcept { return seconds(baseline_); }
+  seconds p95() const noexcept { return seconds(p95_.now); }
+  seconds baseline() const noexcept { return seconds(p95_.usual); }
+  /// What the last window was like, for people.
+  std::string text() const;
   time_point window_began() const noexcept { return since_; }
 
 private:
@@ -56,16 +65,23 @@ private:
   static constexpr double shortest = 10e-6;      // seconds
   static constexpr std::size_t octaves = 24;     // up to 160 s
 
+  struct level {
+    double now = 0;    // seconds, of the last window
+    double usual = 0;  // 0: not learned
+  };
+
   void judge(seconds width);
-  void learn(seconds width);
+  bool bad(const level& l) const;
+  void learn(level& l, seconds width) const;
   double quantile(double share) const;
 
   delay_settings settings_;
   std::array<std::uint32_t, per_octave * octaves> counts_{};
   std::uint32_t count_ = 0;
   time_point since_{};         // of the window
-  double p95_ = 0;
-  double baseline_ = 0;        // 0: not learned
+  level median_;
+  level p95_;
+  seconds learned_{0};         // from windows of so much time
   unsigned in_a_row_ = 0;      // windows that ask for the other state
   bool degraded_ = false;
 };
@@ -93,8 +109,8 @@ private:
   loss_test loss_;
   delay_test data_;
   delay_test probes_;
-  time_point last_data_{};
-  unsigned calm_ = 0;  // windows of probes since then
+  time_point last_window_{};  // of data
+  unsigned calm_ = 0;         // windows of probes since then
 };
 
 } // namespace holdfast::link

@@ -12,6 +12,8 @@ namespace {
 
 long long ms(clock::duration d) { return std::chrono::duration_cast<milliseconds>(d).count(); }
 
+constexpr milliseconds tcp_idle{200};  // Linux: the least time without data after which TCP starts slowly again
+
 // A quarter of an hour's worth at once: bursts are rare, but must not wait.
 token_bucket probe_allowance(const monitor_settings& s) {
   const auto budget = static_cast<double>(s.probe_budget);
@@ -70,6 +72,7 @@ void monitor::connecting(time_point now) {
 
 void monitor::opened(time_point now) {
   forget_flight();
+  window_.restart();
   open_ = carrier_ = route_ = true;
   tcp_.reset();
   last_proof_ = last_progress_ = last_heard_ = last_probe_ = now;
@@ -96,11 +99,16 @@ void monitor::route(bool present, time_point now) {
 // -- data and probes --------------------------------------------------------------------------------------------------
 
 void monitor::sent(std::uint64_t id, std::uint64_t bytes, time_point now, bool loaded) {
-  if (data_.empty())
+  if (data_.empty()) {
+    if (now - last_progress_ > std::max<seconds>(tcp_idle, round_trip_.smoothed() + 4 * round_trip_.variation()))
+      window_.restart();
     last_progress_ = now;
+  }
   loaded = loaded || loaded_in_flight_ > 0;
-  data_.push_back({id, std::max<std::uint64_t>(bytes, 1), in_flight_, delivered_, now, loaded});
-  in_flight_ += data_.back().bytes;
+  bytes = std::max<std::uint64_t>(bytes, 1);
+  data_.push_back({id, bytes, in_flight_, delivered_, window_.rounds(in_flight_ + bytes), now, loaded});
+  in_flight_ += bytes;
+  window_.sent(in_flight_);
   loaded_in_flight_ += loaded ? 1 : 0;
 }
 
@@ -108,6 +116,7 @@ void monitor::confirm(item& i) {
   i.done = true;
   in_flight_ -= i.bytes;
   delivered_ += i.bytes;
+  window_.delivered(i.bytes);
   loaded_in_flight_ -= i.loaded ? 1 : 0;
 }
 
@@ -138,7 +147,7 @@ void monitor::completed(item newest, time_point now) {
   const bool busy = newest.ahead > 0 && round_trip_.measured() && took > 2 * round_trip_.shortest();
   rate_.sample(delivered_ - newest.delivered, took, busy);
   round_trip_.sample(newest.sent, now, newest.loaded);
-  if (!newest.loaded)
+  if (!newest.loaded && newest.rounds == 0)
     brownout_.data_round_trip(now - newest.sent, now);
   while (!data_.empty() && data_.front().done)
     data_.pop_front();
@@ -152,7 +161,8 @@ void monitor::completed(item newest, time_point now) {
 void monitor::probe(time_point now) {
   if (probes_.size() >= most_probes)
     probes_.pop_front();
-  probes_.push_back({++last_probe_id_, 0, in_flight_, delivered_, now, loaded_in_flight_ > 0});
+  const auto rounds = window_.rounds(in_flight_);
+  probes_.push_back({++last_probe_id_, 0, in_flight_, delivered_, rounds, now, loaded_in_flight_ > 0});
   last_probe_ = now;
   budget_.spend(settings_.probe_bytes, now);
   actions_.push_back({action::type::probe, last_probe_id_});
@@ -167,7 +177,7 @@ void monitor::probe_answered(std::uint64_t probe, time_point now) {
   const auto answered = probes_.front();
   probes_.pop_front();
   round_trip_.sample(answered.sent, now, answered.loaded);
-  if (!answered.loaded)
+  if (!answered.loaded && answered.rounds == 0)
     brownout_.probe_round_trip(now - answered.sent, now);
   proof(now);
 }

@@ -41,7 +41,7 @@ public:
     std::uint64_t segments = 0;     ///< data segments sent, again ones included (tcpi_data_segs_out)
     std::uint64_t retransmits = 0;  ///< tcpi_total_retrans
     std::chrono::microseconds rtt{0};
-    std::uint64_t unacked = 0;
+    std::chrono::microseconds variation{0};
   };
 
   explicit monitor(const profile& p);
@@ -77,6 +77,8 @@ public:
   const link::round_trip& round_trip() const noexcept { return round_trip_; }
   const link::brownout& brownout() const noexcept { return brownout_; }
   double rate() const noexcept { return rate_.rate(); }
+  /// Between two probes, where one per `wanted` is asked for and the budget permits less.
+  static seconds probe_pace(const monitor_settings& s, milliseconds wanted);
   std::uint64_t in_flight() const noexcept { return in_flight_; }
   std::uint64_t proofs() const noexcept { return proofs_; }              ///< round trips that were completed
   std::uint64_t probes() const noexcept { return last_probe_id_; }
@@ -91,6 +93,7 @@ private:
     std::uint64_t bytes = 0;      // 0: a probe
     std::uint64_t ahead = 0;      // in flight before it
     std::uint64_t delivered = 0;  // when it was sent
+    double rounds = 0;            // round trips until it may go (send_window)
     time_point sent{};
     bool loaded = false;
     bool done = false;
@@ -111,10 +114,10 @@ private:
   seconds learned(milliseconds floor) const;
   seconds wait() const;
   seconds allowance(const item& i) const;
-  seconds probe_interval() const;
   time_point early_at(const item& i) const;
   time_point suspect_at(const item& i) const;
   time_point stalled_at() const;
+  seconds kernel_wait() const;
   time_point down_at() const;
   std::optional<time_point> idle_at() const;
   bool early_pending(const item& i) const;
@@ -126,6 +129,7 @@ private:
   link::brownout brownout_;
   link::round_trip round_trip_;
   delivery_rate rate_;
+  send_window window_;
   token_bucket budget_;
 
   link::health base_ = link::health::connecting;  // connecting, up, suspect or down; degraded comes on top of up

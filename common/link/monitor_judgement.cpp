@@ -27,10 +27,10 @@ seconds monitor::wait() const {
   return round_trip_.measured() ? learned(settings_.floor) : settings_.first_wait;
 }
 
-/// What the bytes before it, and its own, add to the round trip of an empty link.
+/// What the bytes before it, and its own, add to the round trip of an empty link: by the rate, or by TCP's slow start.
 seconds monitor::allowance(const item& i) const {
   const auto empty = std::min<seconds>(round_trip_.shortest(), settings_.failover);
-  return std::max(rate_.time_for(i.ahead + i.bytes) - empty, seconds(0));
+  return std::max(rate_.time_for(i.ahead + i.bytes) - empty, i.rounds * round_trip_.shortest());
 }
 
 /// What must be answered next. Data that are stalled no longer say anything about the path.
@@ -62,17 +62,25 @@ time_point monitor::stalled_at() const {
   return std::max(i.sent + ticks(wait() + allowance(i)), last_progress_) + settings_.stall;
 }
 
-time_point monitor::down_at() const {
-  return std::max({burst_end_, last_tcp_ + settings_.burst_floor, excused_until_});
+/// Where the kernel has made progress: until its next. A lost packet may have it wait for its timer (RFC 6298; a fifth
+/// of a second at least), and then for a round trip.
+seconds monitor::kernel_wait() const {
+  if (!tcp_ || tcp_->rtt == tcp_->rtt.zero())
+    return settings_.burst_floor;
+  const seconds timer = std::max<seconds>(milliseconds(200), tcp_->rtt + 4 * tcp_->variation);
+  return std::clamp<seconds>(timer + tcp_->rtt, settings_.burst_floor, settings_.stall);
 }
 
-seconds monitor::probe_interval() const {
-  const auto wanted = health() == health::up ? settings_.idle_probe : settings_.recovery_probe;
-  if (settings_.probe_budget == 0)
+time_point monitor::down_at() const {
+  return std::max({burst_end_, last_tcp_ + ticks(kernel_wait()), excused_until_});
+}
+
+seconds monitor::probe_pace(const monitor_settings& s, milliseconds wanted) {
+  if (s.probe_budget == 0)
     return wanted;
   // The rest of the budget is left for bursts.
-  const auto budget = 0.95 * static_cast<double>(settings_.probe_budget);
-  return std::max<seconds>(wanted, seconds(86400 * static_cast<double>(settings_.probe_bytes) / budget));
+  const auto budget = 0.95 * static_cast<double>(s.probe_budget);
+  return std::max<seconds>(wanted, seconds(86400 * static_cast<double>(s.probe_bytes) / budget));
 }
 
 std::optional<time_point> monitor::idle_at() const {
@@ -80,8 +88,15 @@ std::optional<time_point> monitor::idle_at() const {
   if (!open_ || asking || base_ == health::suspect || base_ == health::connecting)
     return std::nullopt;
   const auto last = base_ == health::down ? last_probe_ : std::max(last_proof_, last_probe_);
-  const auto due = last + ticks(probe_interval());
-  return settings_.probe_budget == 0 ? due : budget_.next(settings_.probe_bytes, due);
+  const bool well = base_ == health::up && health() == health::up;
+  const auto wanted = well ? settings_.idle_probe : settings_.recovery_probe;
+  const auto soon = last + wanted;
+  const auto due = last + ticks(probe_pace(settings_, wanted));
+  if (settings_.probe_budget == 0)
+    return due;
+  // Whether a bad link is well again is worth half of what was saved up.
+  const bool hurry = !well && budget_.level(soon) > static_cast<double>(settings_.probe_budget) / 96 / 2;
+  return budget_.next(settings_.probe_bytes, hurry ? soon : due);
 }
 
 // -- judging ----------------------------------------------------------------------------------------------------------

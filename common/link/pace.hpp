@@ -3,6 +3,8 @@
 #include "common/link/profile.hpp"
 
 #include <algorithm>
+#include <cmath>
+#include <cstdint>
 
 namespace holdfast::link {
 
@@ -60,6 +62,26 @@ public:
 private:
   double rate_;
   bool measured_ = false;
+};
+
+/// What TCP lets be under way at once. A connection that is new, or was idle, sends ten segments and waits for a round
+/// trip; what is acknowledged lets as much again go (slow start, RFC 5681 and 6928). It does not grow beyond twice what
+/// was ever on its way (RFC 7661).
+class send_window {
+public:
+  void restart() { *this = {}; }
+  void sent(std::uint64_t in_flight) { most_ = std::max(most_, in_flight); }
+  void delivered(std::uint64_t bytes) { size_ = std::min(size_ + bytes, std::max(first, 2 * most_)); }
+  /// Round trips until the last of n bytes may go.
+  double rounds(std::uint64_t n) const {
+    return n <= size_ ? 0 : std::ceil(std::log2(static_cast<double>(n) / static_cast<double>(size_) + 1)) - 1;
+  }
+
+private:
+  static constexpr std::uint64_t first = 14'000;
+
+  std::uint64_t size_ = first;
+  std::uint64_t most_ = 0;
 };
 
 } // namespace holdfast::link

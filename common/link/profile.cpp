@@ -14,7 +14,7 @@ profile five_g() {
   p.monitor.gap = 150ms;
   p.monitor.burst_floor = 190ms;
   p.monitor.probe_budget = 16'000'000;
-  p.monitor.recovery_probe = 1000ms;
+  p.monitor.recovery_probe = 500ms;
   p.monitor.late = 20ms;
   p.monitor.stall = 10s;
   p.monitor.assumed_rate = 250e3;
@@ -39,7 +39,7 @@ profile satellite() {
   p.monitor.burst_floor = 800ms;
   p.monitor.idle_probe = 5s;
   p.monitor.probe_budget = 4'000'000;
-  p.monitor.recovery_probe = 5s;
+  p.monitor.recovery_probe = 2s;
   p.monitor.stall = 20s;
   p.monitor.assumed_rate = 32e3;
   p.delay.window = 10s;

@@ -29,7 +29,7 @@ struct monitor_settings {
   milliseconds idle_probe{1000};     ///< without data, one probe per this long ...
   std::uint64_t probe_budget = 0;    ///< ... or as rarely as bytes per day ask for; 0: unmetered
   std::uint64_t probe_bytes = 270;   ///< of one probe on the wire, both ways
-  milliseconds recovery_probe{200};  ///< while degraded or down, where the budget permits
+  milliseconds recovery_probe{200};  ///< while degraded or down, while half of what the budget saved up is there
   milliseconds late{5};              ///< a tick this late proves that we slept ourselves, and is given half a gap more
   milliseconds stall{5000};          ///< probes are answered and data are not: degraded
   double assumed_rate = 1e6;         ///< bytes/s, until measured
@@ -45,6 +45,8 @@ struct loss_settings {
   double leave = 9.2;      ///< ... in the other direction that ends it
   unsigned bursts = 3;     ///< losses in this many pieces of time at least
   milliseconds piece{100};
+  unsigned clear = 60;     ///< or so many packets in a row without a loss end it ...
+  std::chrono::seconds quiet{60};  ///< ... when the last loss was so long ago: what an idle link's probes can show
 };
 
 struct delay_settings {

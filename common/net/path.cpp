@@ -26,7 +26,7 @@ path_figures read_path(int socket) {
           .data_segments = info.tcpi_data_segs_out,
           .retransmits = info.tcpi_total_retrans,
           .round_trip = std::chrono::microseconds(info.tcpi_rtt),
-          .unacknowledged = info.tcpi_unacked,
+          .variation = std::chrono::microseconds(info.tcpi_rttvar),
           .wire_bytes = sent + info.tcpi_bytes_received + header_bytes * segments};
 }
 

@@ -13,7 +13,7 @@ struct path_figures {
   std::uint64_t data_segments = 0; ///< sent, again ones included
   std::uint64_t retransmits = 0;
   std::chrono::microseconds round_trip{0};
-  std::uint64_t unacknowledged = 0;  ///< segments on their way
+  std::chrono::microseconds variation{0};  ///< of the round trip
   /// Bytes on the wire, both ways, again ones and headers included.
   std::uint64_t wire_bytes = 0;
 };

@@ -1,5 +1,7 @@
 #include "services/uplink/connection.hpp"
 
+#include "services/uplink/knock.hpp"
+
 #include "common/net/binding.hpp"
 #include "common/net/stream.hpp"
 #include "common/net/wire.hpp"
@@ -135,8 +137,10 @@ private:
     socket_->async_connect(there, [self = me(), to](error_code ec) {
       if (self->ended_)
         return;
+      self->answered_ = self->answered_ || !silent(ec);
       if (ec)
         return self->connect_next(ec.message());
+      self->callbacks_.on_reached();
       self->addresses_->worked(to);
       error_code ignored;
       self->callbacks_.on_way(to, self->socket_->local_endpoint(ignored).address().to_string());
@@ -240,7 +244,7 @@ private:
       socket_->close(ignored);
     if (stream_)
       stream_->close();
-    callbacks_.on_end(why);
+    callbacks_.on_end(why, answered_);
     boost::asio::post(io_, [self = me()] { self->callbacks_ = {}; });  // they may hold this connection's owner
   }
 
@@ -254,6 +258,7 @@ private:
   boost::asio::steady_timer patience_;  // with the name service
   std::deque<std::string> targets_;     // addresses still to be tried
   bool chosen_ = false;                 // addresses are
+  bool answered_ = false;               // by the other end's TCP
   std::unique_ptr<tcp::socket> socket_;
   std::shared_ptr<net::stream> stream_;
   net::wire_reader reader_;

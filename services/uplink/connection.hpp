@@ -35,9 +35,12 @@ public:
   struct callbacks {
     /// Goes to this address, from this own one (empty: not decided). Comes again when a connection was made.
     std::function<void(const std::string& to, const std::string& from)> on_way;
+    /// The other end's TCP has answered; TLS follows.
+    std::function<void()> on_reached;
     std::function<void(const std::string& peer)> on_open;
     std::function<void(const v1::WireMessage&)> on_message;
-    std::function<void(const std::string& why)> on_end;
+    /// `answered`: the other end's TCP said something, be it no.
+    std::function<void(const std::string& why, bool answered)> on_end;
   };
 
   static std::shared_ptr<connection> make(boost::asio::io_context& io, const config::link& link,

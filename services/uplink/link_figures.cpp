@@ -45,12 +45,14 @@ link_figures::link_figures(metrics& m, const std::string& link)
       false_suspicions_{&m.counter("holdfast_link_false_suspicions_total", "... and came after all",
                                    {{"link", link}})},
       probes_{&m.counter("holdfast_link_probes_total", "Pings that asked whether the link lives", {{"link", link}})},
+      knocks_{&m.counter("holdfast_link_knocks_total", "Connections asked for while nothing answered, to see the way's "
+                         "return", {{"link", link}})},
       openings_{&m.counter("holdfast_link_breaker_openings_total", "Times the circuit breaker opened",
                            {{"link", link}})},
       wire_bytes_{&m.counter("holdfast_link_wire_bytes_total", "Bytes on the wire, both ways, headers and repeats "
                              "included", {{"link", link}})} {}
 
-void link_figures::show(const link_watch& w, std::chrono::steady_clock::time_point now) {
+void link_figures::show(const link_watch& w, std::uint64_t knocks, std::chrono::steady_clock::time_point now) {
   const auto& m = w.monitor();
   show_state(health_, w.health(now));
   show_state(breaker_, w.breaker().state(now));
@@ -60,6 +62,7 @@ void link_figures::show(const link_watch& w, std::chrono::steady_clock::time_poi
   suspicions_.now(static_cast<double>(w.suspicions()));
   false_suspicions_.now(static_cast<double>(m.false_suspicions()));
   probes_.now(static_cast<double>(m.probes()));
+  knocks_.now(static_cast<double>(knocks));
   openings_.now(static_cast<double>(w.breaker().openings()));
   wire_bytes_.now(static_cast<double>(w.wire_bytes()));
 }

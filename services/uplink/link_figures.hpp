@@ -4,6 +4,7 @@
 
 #include <array>
 #include <chrono>
+#include <cstdint>
 #include <string>
 
 namespace holdfast::uplink {
@@ -15,8 +16,8 @@ class link_figures {
 public:
   link_figures(metrics& m, const std::string& link);
 
-  /// What the watch knows.
-  void show(const link_watch& w, std::chrono::steady_clock::time_point now);
+  /// What the watch knows, and how often it was knocked.
+  void show(const link_watch& w, std::uint64_t knocks, std::chrono::steady_clock::time_point now);
 
   metrics::value& up;
   metrics::value& sessions;
@@ -44,6 +45,7 @@ private:
   counted suspicions_;
   counted false_suspicions_;
   counted probes_;
+  counted knocks_;
   counted openings_;
   counted wire_bytes_;
 };

@@ -26,10 +26,12 @@ std::uint64_t micros(link::seconds s) { return static_cast<std::uint64_t>(std::m
 
 } // namespace
 
-link_watch::link_watch(const config::link& l) : monitor_(profile_of(l)), breaker_(l.tuning.breaker) {}
+link_watch::link_watch(const config::link& l)
+    : monitor_(profile_of(l)), breaker_(l.tuning.breaker), grace_(l.tuning.monitor.failover) {}
 
 void link_watch::opened(time_point now) {
   sent_.clear();
+  give_up_at_.reset();
   standing_ = true;
   breaker_.succeeded(now);
   proofs_ = monitor_.proofs();
@@ -42,6 +44,7 @@ void link_watch::closed(const std::string& cause, bool counts, time_point now) {
   if (!standing_ && counts && carrier_ && route_)
     breaker_.failed(now);
   standing_ = false;
+  give_up_at_.reset();
   earlier_wire_ += std::exchange(wire_, 0);
   monitor_.closed(cause, now);
 }
@@ -79,7 +82,7 @@ bool link_watch::pong(std::uint64_t id, time_point now) {
 void link_watch::path(const net::path_figures& f, time_point now) {
   wire_ = std::max(wire_, f.wire_bytes);
   if (standing_)
-    monitor_.tcp({f.acknowledged, f.delivered, f.data_segments, f.retransmits, f.round_trip, f.unacknowledged}, now);
+    monitor_.tcp({f.acknowledged, f.delivered, f.data_segments, f.retransmits, f.round_trip, f.variation}, now);
 }
 
 void link_watch::kernel(bool carrier, bool route, time_point now) {
@@ -95,6 +98,11 @@ link::health link_watch::health(time_point now) const {
   return monitor_.health();
 }
 
+std::optional<link_watch::time_point> link_watch::next_deadline() const {
+  const auto judge = monitor_.next_deadline();
+  return judge && give_up_at_ ? std::min(judge, give_up_at_) : judge ? judge : give_up_at_;
+}
+
 link_watch::outcome link_watch::take(time_point now) {
   outcome out;
   for (auto& a : monitor_.take()) {
@@ -105,8 +113,16 @@ link_watch::outcome link_watch::take(time_point now) {
     out.changed = true;
     cause_ = std::move(a.cause);
     suspicions_ += a.to == link::health::suspect ? 1 : 0;
-    if (a.to == link::health::down)
-      sent_.clear();  // as the monitor does: what comes again is waited for anew
+    give_up_at_.reset();
+    if (a.to != link::health::down)
+      continue;
+    sent_.clear();  // as the monitor does: what comes again is waited for anew
+    if (standing_)
+      give_up_at_ = now + grace_;
+  }
+  if (give_up_at_ && now >= *give_up_at_) {
+    out.give_up = true;
+    give_up_at_.reset();
   }
   // Half open: what the session carries is the rest of the trials.
   for (; proofs_ < monitor_.proofs(); ++proofs_)

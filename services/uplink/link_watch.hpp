@@ -27,6 +27,7 @@ public:
   struct outcome {
     std::vector<std::uint64_t> pings;  ///< to be sent now, with these ids
     bool changed = false;              ///< health() did: tell the store
+    bool give_up = false;              ///< down for long enough: another session, once
   };
 
   explicit link_watch(const config::link& l);
@@ -52,7 +53,7 @@ public:
   void kernel(bool carrier, bool route, time_point now);
 
   void tick(time_point now) { monitor_.tick(now); }
-  std::optional<time_point> next_deadline() const { return monitor_.next_deadline(); }
+  std::optional<time_point> next_deadline() const;
   outcome take(time_point now);
 
   link::health health(time_point now) const;
@@ -69,6 +70,8 @@ private:
 
   link::monitor monitor_;
   link::circuit_breaker breaker_;
+  link::clock::duration grace_;          // in which the answer of a session that is down may still come
+  std::optional<time_point> give_up_at_;
   bool standing_ = false;
   bool carrier_ = true;
   bool route_ = true;

@@ -31,14 +31,18 @@ void reconnect::lost(time_point now) {
 }
 
 std::chrono::milliseconds reconnect::wait(double chance) const {
+  const auto up_to = [chance](std::chrono::milliseconds most) {
+    return std::chrono::milliseconds(static_cast<long>(chance * static_cast<double>(most.count())));
+  };
+  // Of these the lower half is certain: a random time alone might be none.
   if (quick_left_ > 0)
-    return settings_.quick / 2 + std::chrono::milliseconds(static_cast<long>(
-                                   chance * static_cast<double>((settings_.quick / 2).count())));
+    return settings_.quick / 2 + up_to(settings_.quick / 2);
+  if (unavailable())
+    return settings_.cap / 2 + up_to(settings_.cap / 2);
   auto ceiling = settings_.first;
   for (unsigned n = 1; n < backoffs_ && ceiling < settings_.cap; ++n)
     ceiling *= 2;
-  ceiling = unavailable() ? settings_.cap : std::min(ceiling, settings_.cap);
-  return std::chrono::milliseconds(static_cast<long>(chance * static_cast<double>(ceiling.count())));
+  return up_to(std::min(ceiling, settings_.cap));
 }
 
 } // namespace holdfast::uplink

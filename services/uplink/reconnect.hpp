@@ -11,7 +11,7 @@ namespace holdfast::uplink {
 /// After a session that stood, a few quick attempts: a peer that restarts is back in tenths of a second. Then
 /// full-jitter exponential backoff: a random time up to first, 2 first, 4 first, ... up to cap. Only a session that
 /// lasted `stable` begins anew; one that keeps breaking goes on where it was. After `unavailable_after` attempts in a
-/// row the link counts as unavailable and goes on at the cap.
+/// row the link counts as unavailable and goes on at the cap, or at half of it at least.
 class reconnect {
 public:
   using time_point = std::chrono::steady_clock::time_point;

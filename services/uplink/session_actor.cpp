@@ -66,11 +66,9 @@ void session_state::on_welcome(const v1::LinkWelcome& w) {
   hello.over();
   gateway = w.gateway();
   epoch = w.epoch();
-  wanted = true;  // until it says otherwise
-  order.clear();
-  unwanted_since = {};
-  // A store that came back has leased nothing to us. What the destination still acknowledges was sent for the old one, and
-  // the new one may give the same numbers to other records: so that is not heard, and the next welcome tells what is there.
+  // A store that came back has leased nothing to us. What the destination still acknowledges was sent for the old one,
+  // and the new one may give the same numbers to other records: so that is not heard, and the next welcome tells what is
+  // there.
   if (line && (established || !same))
     forget_line("the store began anew");
   report();
@@ -183,6 +181,7 @@ caf::behavior session(caf::stateful_actor<session_state>* self, std::shared_ptr<
     },
     [self](const watch_due& d) { self->state.on_watch_due(d); },
     [self](const kernel_said& k) { self->state.on_kernel(k); },
+    [self](const knocked&) { self->state.on_knocked(); },
     [self](const store_there& t) { self->state.on_store_there(t.yes); },
     [self](const hello_due&) {
       auto& s = self->state;

@@ -17,14 +17,15 @@ using clock = heartbeat::clock;
 // -- destination ------------------------------------------------------------------------------------------------------
 
 void session_state::connect() {
-  if (!wanted)
+  if (!order.wanted())
     return rest_if_done();
   const auto n = ++attempt;  // a wait that is under way is over
   peer.clear();
   if (!watch->allow(clock::now()))
     return wait_for_breaker();
   watch->connecting(clock::now());
-  state(retry->unavailable() ? "unavailable" : "connecting", link().connect.text(), false);
+  const auto failed = retry->unavailable() ? fmt::format(", {} attempts failed", retry->attempts()) : "";
+  state("connecting", link().connect.text() + failed, false);
   if (link().tls.enabled && !tls) {
     try {
       tls = net::make_tls_context(link().tls, true);
@@ -40,11 +41,12 @@ void session_state::connect() {
   auto* slot = &ctx->session;
   line = connection::make(ctx->rt.io().context(), link(), tls, ctx->addresses, {
     .on_way = [k = kernel](const std::string& to, const std::string& from) { k->toward(to, from); },
+    .on_reached = [d = door] { d->stop(); },
     .on_open = [slot, n](const std::string& who) { slot->send(opened{n, who}); },
     .on_message = [slot, n](const v1::WireMessage& m) {
       slot->send(from_peer{n, std::make_shared<v1::WireMessage>(m)});
     },
-    .on_end = [slot, n](const std::string& why) { slot->send(ended{n, why}); },
+    .on_end = [slot, n](const std::string& why, bool answered) { slot->send(ended{n, why, answered}); },
   });
   line->start();
   watched();
@@ -172,11 +174,14 @@ void session_state::on_ended(const ended& e) {
   watch->path(line->path(), clock::now());  // what it took to the end
   line = nullptr;
   figures->up.set(0);
-  if (wanted) {
+  if (order.wanted()) {
     figures->failures.add();
     retry->lost(clock::now());
   }
-  watch->closed(e.why, wanted && !retry->quick(), clock::now());
+  watch->closed(e.why, order.wanted() && e.answered && !retry->quick(), clock::now());
+  if (!established)
+    e.answered ? door->stop() : door->start();
+  const bool stood = established;
   if (established) {
     v1::LinkMessage m;
     m.mutable_down()->set_link(link().name);
@@ -186,11 +191,11 @@ void session_state::on_ended(const ended& e) {
   }
   established = false;
   watched();
-  if (!wanted)
+  if (!order.wanted())
     return rest_if_done();
   const auto wait = retry->wait(std::uniform_real_distribution<>(0, 1)(chance));
-  state(retry->unavailable() ? "unavailable" : "waiting", fmt::format("{}; next attempt in {} ms", e.why, wait.count()),
-        false);
+  state(stood ? "disconnected" : retry->unavailable() ? "unavailable" : "waiting",
+        fmt::format("{}; next attempt in {} ms", e.why, wait.count()), false);
   self->delayed_send(self, wait, connect_due{attempt});
 }
 

@@ -16,13 +16,13 @@ using clock = heartbeat::clock;
 
 namespace {
 constexpr auto status_period = 1s;
-constexpr auto last_answers = 2s;  // an unwanted session waits so long for what is in flight
-constexpr auto soonest = 1ms;      // whatever is due
+constexpr auto soonest = 1ms;  // whatever is due
 } // namespace
 
 void session_state::open_watch() {
   watch = std::make_unique<link_watch>(link());
   auto* slot = &ctx->session;
+  door = knock::make(ctx->rt.io().context(), link(), ctx->addresses, [slot] { slot->send(knocked{}); });
   kernel = net::kernel_watch::make(ctx->rt.io().context(), link().interface,
                                    [slot](const net::kernel_view::verdict& v) { slot->send(kernel_said{v}); });
 }
@@ -37,7 +37,7 @@ void session_state::ping(std::uint64_t ping_id) {
 void session_state::describe_session() {
   const auto h = watch->health(clock::now());
   const bool works = h == link::health::up;
-  const auto what = fmt::format("{} ({}){}{}", peer, collector, order.empty() ? "" : ", ", order);
+  const auto what = fmt::format("{} ({}){}{}", peer, collector, order.state().empty() ? "" : ", ", order.state());
   state(works ? "connected" : to_string(h), works ? what : fmt::format("{}: {}", what, watch->cause()),
         works || h == link::health::suspect);
 }
@@ -61,6 +61,13 @@ void session_state::look() {
   watched();
 }
 
+// TCP would be silent for as long again as it was (RFC 6298, 5.5): another connection is sooner. Nothing of this one is
+// needed, for the store took back what it held.
+void session_state::give_up() {
+  door->start();
+  drop(watch->cause());
+}
+
 void session_state::watched() {
   const auto now = clock::now();
   const auto due = watch->take(now);
@@ -72,6 +79,8 @@ void session_state::watched() {
       describe_session();
     report();
   }
+  if (due.give_up && established)
+    give_up();
   const auto next = watch->next_deadline();
   if (!next || (armed && *armed <= *next))
     return;
@@ -88,7 +97,7 @@ void session_state::on_watch_due(const watch_due& d) {
 
 void session_state::report() {
   const auto now = clock::now();
-  figures->show(*watch, now);
+  figures->show(*watch, door->asked(), now);
   reported = now;
   if (gateway.empty() || !store_reachable || hello.asking())
     return;
@@ -109,29 +118,26 @@ void session_state::report_if_due() {
 // -- orders -----------------------------------------------------------------------------------------------------------
 
 void session_state::on_order(const v1::LinkOrder& o) {
-  order = o.state();
-  const bool wakes = !wanted && o.connect();
-  wanted = o.connect();
+  const bool wakes = order.take(o.connect(), o.state(), clock::now());
   if (established)
     describe_session();
-  if (!wanted && unwanted_since == clock::time_point{})
-    unwanted_since = clock::now();
-  if (!wanted)
+  if (!order.wanted())
     return rest_if_done();
-  unwanted_since = {};
-  if (wakes && !line && !gateway.empty())  // otherwise the next attempt has its time: orders come at every change
+  if (wakes && !line && !gateway.empty())
     connect();
 }
 
 /// Ends an unwanted session once what is in flight was answered, or its time is over.
 void session_state::rest_if_done() {
-  if (wanted)
+  if (order.wanted())
     return;
   const bool answered = !established || outstanding == 0;
-  if (line && (answered || clock::now() - unwanted_since >= last_answers))
-    return drop(fmt::format("not wanted: {}", order));
-  if (!line)
-    state("resting", order);
+  if (line && order.over(answered, clock::now()))
+    return drop(fmt::format("not wanted: {}", order.state()));
+  if (line)
+    return;
+  door->stop();
+  state("resting", order.state());
 }
 
 // -- kernel -----------------------------------------------------------------------------------------------------------
@@ -145,6 +151,15 @@ void session_state::on_kernel(const kernel_said& k) {
   watched();
   if (path_there && !was && !line && !gateway.empty())
     connect();
+}
+
+// An attempt that is under way may be waiting for TCP to ask again.
+void session_state::on_knocked() {
+  if (established || gateway.empty() || !order.wanted())
+    return;
+  if (line)
+    forget_line("the way is open again");
+  connect();
 }
 
 } // namespace holdfast::uplink

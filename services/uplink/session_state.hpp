@@ -5,8 +5,10 @@
 
 #include "services/uplink/connection.hpp"
 #include "services/uplink/heartbeat.hpp"
+#include "services/uplink/knock.hpp"
 #include "services/uplink/link_figures.hpp"
 #include "services/uplink/link_watch.hpp"
+#include "services/uplink/order.hpp"
 #include "services/uplink/reconnect.hpp"
 #include "services/uplink/uplink.hpp"
 
@@ -36,6 +38,7 @@ struct session_state {
   std::unique_ptr<link_watch> watch;
   std::unique_ptr<link_figures> figures;
   std::shared_ptr<net::kernel_watch> kernel;
+  std::shared_ptr<knock> door;
   std::mt19937_64 chance{std::random_device{}()};
 
   std::uint64_t id = random_id();      // of this SESSION's life, known to the store
@@ -57,9 +60,7 @@ struct session_state {
   std::optional<heartbeat::clock::time_point> armed;  // when the watch's timer comes
   heartbeat::clock::time_point reported{};
   std::uint64_t session_count = 0;     // that were established
-  bool wanted = true;                  // by the store
-  std::string order;                   // what it calls the link
-  heartbeat::clock::time_point unwanted_since{};
+  uplink::order order;
   bool path_there = true;              // the kernel says: carrier and route
 
   ~session_state() {
@@ -67,6 +68,8 @@ struct session_state {
       line->close("uplink stops");
     if (kernel)
       kernel->stop();
+    if (door)
+      door->stop();
   }
 
   const config::link& link() const { return ctx->link; }
@@ -102,6 +105,7 @@ struct session_state {
   void ping_if_silent();
   void ping(std::uint64_t ping_id);
   void look();
+  void give_up();
   void watched();
   void on_watch_due(const watch_due& d);
   void report();
@@ -109,6 +113,7 @@ struct session_state {
   void on_order(const v1::LinkOrder& o);
   void rest_if_done();
   void on_kernel(const kernel_said& k);
+  void on_knocked();
 };
 
 } // namespace holdfast::uplink

@@ -4,7 +4,9 @@
 //   reconnect.hpp      when to try again                          (core)
 //   heartbeat.hpp      whether the other end still answers        (core)
 //   link_watch.hpp     what the link is like, and its breaker     (core)
+//   order.hpp          whether the store wants a session          (core)
 //   connection.hpp     the byte stream (Asio)
+//   knock.hpp          whether a way that went silent is back (Asio)
 //   session_actor.cpp  SESSION: store on one side, destination on the other
 //
 // It keeps nothing: batches on their way belong to the store until the destination has confirmed them.
@@ -38,9 +40,12 @@ struct from_store { std::shared_ptr<const v1::RouteMessage> message; blob payloa
 struct store_there { bool yes; };
 struct opened { std::uint64_t attempt; std::string peer; };
 struct from_peer { std::uint64_t attempt; std::shared_ptr<const v1::WireMessage> message; };
-struct ended { std::uint64_t attempt; std::string why; };
+/// `answered`: the other end's TCP said something in this attempt, be it no.
+struct ended { std::uint64_t attempt; std::string why; bool answered; };
 struct connect_due { std::uint64_t attempt; };
 struct hello_due {};
+/// The way to the destination is open again.
+struct knocked {};
 /// The monitor has something to judge.
 struct watch_due { link::time_point at; };
 struct kernel_said { net::kernel_view::verdict verdict; };
@@ -66,5 +71,6 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(holdfast::uplink::from_peer)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(holdfast::uplink::ended)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(holdfast::uplink::connect_due)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(holdfast::uplink::hello_due)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(holdfast::uplink::knocked)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(holdfast::uplink::watch_due)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(holdfast::uplink::kernel_said)

@@ -68,6 +68,30 @@ TEST_CASE("a link that loses 5 % stays degraded, and leaves soon after it stoppe
   }
 }
 
+TEST_CASE("60 probes without a loss, and a minute, end a brownout by loss", "[link]") {
+  for (const auto pace : {500ms, 2000ms}) {
+    loss_test t({});
+    auto now = start;
+    for (int i = 0; i < 10; ++i)
+      t.packets(20, 5, now += 200ms);
+    REQUIRE(t.degraded());
+    const auto since = now;
+    int probes = 0;
+    for (; t.degraded() && probes < 1000; ++probes)
+      t.packets(1, 0, now += pace);
+    CHECK(now - since == std::max<clock::duration>(60s, 60 * pace));
+  }
+}
+
+TEST_CASE("a link that goes on losing 5 % of its probes stays degraded", "[link]") {
+  std::mt19937_64 chance(3);
+  auto now = start;
+  loss_test t({});
+  until_change(t, 0.05, 5000, chance, now);
+  REQUIRE(t.degraded());
+  CHECK(until_change(t, 0.05, 20'000, chance, now) > 2000);
+}
+
 TEST_CASE("one burst of losses is no brownout", "[link]") {
   loss_test t({});
   t.packets(50, 50, start);
@@ -118,6 +142,32 @@ TEST_CASE("a single bad window, or a rise of little time, is no brownout", "[lin
   CHECK_FALSE(t.degraded());
 }
 
+TEST_CASE("a longer way is found though jitter stays as it was, and hides it from the p95", "[link]") {
+  delay_test t({});
+  auto now = start;
+  const auto second = [&](milliseconds way) {
+    for (int i = 0; i <= 1000; ++i)
+      t.sample(way + milliseconds(i % 61), now += 1ms);  // 60 ms of jitter
+  };
+  for (int i = 0; i < 10; ++i)
+    second(20ms);
+  second(80ms);
+  second(80ms);
+  CHECK(t.degraded());
+  CHECK(t.text() == "median round trip 109 ms instead of 50 ms");  // within a bucket
+  CHECK(t.p95() < 2 * t.baseline());
+}
+
+TEST_CASE("a session that begins slowly does not teach that it is slow", "[link]") {
+  delay_test t({});
+  auto now = start;
+  second_of(t, 80ms, now);
+  second_of(t, 10ms, now, 2 * 1001);
+  CHECK(t.baseline().count() == Approx(0.010).epsilon(0.05));
+  second_of(t, 30ms, now, 2 * 1001);
+  CHECK(t.degraded());
+}
+
 TEST_CASE("the baseline follows a slow change, and stands still while degraded", "[link]") {
   delay_test t({});
   auto now = start;
@@ -160,6 +210,40 @@ TEST_CASE("a link that traffic left while its data were slow is cleared by its p
   CHECK(probes > 50);
   CHECK(probes < 100);
   CHECK(b.cause().empty());
+}
+
+TEST_CASE("probes that were learned on the bad link alone do not clear it", "[link]") {
+  brownout b({}, {});
+  auto now = start;
+  for (int i = 0; i < 5000; ++i)
+    b.data_round_trip(10ms, now += 1ms);
+  for (int i = 0; i < 2100; ++i)
+    b.data_round_trip(60ms, now += 1ms);
+  REQUIRE(b.degraded());
+  for (int i = 0; i < 500; ++i)
+    b.probe_round_trip(50ms, now += 200ms);
+  CHECK(b.degraded());
+  int probes = 0;
+  for (; b.degraded() && probes < 1000; ++probes)
+    b.probe_round_trip(5ms, now += 200ms);
+  CHECK(probes < 100);
+}
+
+TEST_CASE("a few acknowledgements now and then do not keep probes from clearing a link", "[link]") {
+  brownout b({}, {});
+  auto now = start;
+  for (int i = 0; i < 5000; ++i)
+    b.data_round_trip(10ms, now += 1ms);
+  for (int i = 0; i < 2100; ++i)
+    b.data_round_trip(60ms, now += 1ms);
+  REQUIRE(b.degraded());
+  int probes = 0;
+  for (; b.degraded() && probes < 1000; ++probes) {
+    b.probe_round_trip(5ms, now += 500ms);
+    if (probes % 10 == 0)
+      b.data_round_trip(10ms, now);
+  }
+  CHECK(probes < 100);
 }
 
 TEST_CASE("probes that are slow too keep it degraded, and loss is named first", "[link]") {

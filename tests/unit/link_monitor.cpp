@@ -233,6 +233,35 @@ TEST_CASE("the kernel's progress postpones a suspicion once, and a death for as 
   CHECK(b.until(health::down) < 100ms);
 }
 
+TEST_CASE("a congested slow link may be suspected, and is not called down while TCP makes progress", "[link]") {
+  bench b;
+  b.talk(50);
+  for (int i = 0; i < 16; ++i)
+    b.send(64 * 1024);  // 32 s at 256 kbit/s
+  monitor::tcp_info kernel{.rtt = 480ms, .variation = 80ms};
+  const auto begin = b.now;
+  std::uint64_t answered = 50;
+  auto next = begin;
+  while (answered < b.id) {
+    const auto at = b.now - begin;
+    if (b.now >= next && at % 3s < 2100ms) {  // else it waits for its timer: a packet was lost twice
+      kernel.delivered += 1;
+      next = b.now + 45ms;
+    }
+    b.m.tcp(kernel, b.now);
+    b.pass(5ms);
+    if (at >= (answered - 49) * 2s)
+      b.acknowledge(++answered);
+  }
+  const auto downs = std::count_if(b.changes.begin(), b.changes.end(),
+                                   [](const std::string& c) { return c.find("down") == 0; });
+  CAPTURE(b.changes);
+  CHECK(downs == 0);
+  CHECK(b.m.health() == health::up);
+  b.send();
+  CHECK(b.until(health::down) < 5s);  // and when nothing moves any more, that is seen
+}
+
 TEST_CASE("retransmissions of TCP are losses", "[link]") {
   bench b;
   for (std::uint64_t i = 1; i < 60; ++i) {

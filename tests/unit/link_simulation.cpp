@@ -252,7 +252,8 @@ TEST_CASE("a link kept full by a backlog is not suspected, and its death is stil
       w.up.cut = w.down.cut = cut;
       w.run(cut + 10min, true);
       const auto found = w.when(health::suspect, cut) - cut;
-      table += fmt::format("{:<10} batches of {:6} B, window {:7} B: {:6.0f}   {} false suspicions, {:5.2f} MB/s known\n",
+      table += fmt::format("{:<10} batches of {:6} B, window {:7} B: {:6.0f}   {} false suspicions, {:5.2f} MB/s "
+                           "known\n",
                            p.name, l.batch, l.window, quantile({found}, 1), suspicions, w.m.rate() / 1e6);
       CHECK(suspicions <= 3);
       CHECK(found <= p.monitor.failover + 2 * seconds(static_cast<double>(l.batch) / path_of(p).rate));

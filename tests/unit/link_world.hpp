@@ -124,6 +124,7 @@ public:
   clock::duration interval = std::chrono::milliseconds(1);  ///< between records; max: none
   std::uint64_t bytes = 200;
   double loss = 0;          ///< of data, as a datagram transport would see it
+  bool slow_start = false;  ///< data wait for TCP's window, which is small after a second without any
   std::vector<monitor::action> changes;
   std::vector<time_point> changed_at;
   std::uint64_t items = 0;
@@ -177,7 +178,11 @@ public:
     const bool lost = loss > 0 && std::bernoulli_distribution(loss)(dice_);
     if (loss > 0)
       m.packets(1, lost ? 1 : 0, now);
-    transmit(id, bytes, false);
+    if (under_way_ == 0 && now - last_data_ > std::chrono::seconds(1))
+      window_ = first_window;
+    last_data_ = now;
+    queued_.push_back(id);
+    fill_window();
   }
   void start_sending() { next_send_ = now; }
   void stop_sending() { next_send_ = never; }
@@ -197,6 +202,14 @@ private:
     bool is_probe;
   };
 
+  static constexpr std::uint64_t first_window = 10 * 1448;
+
+  void fill_window() {
+    for (; !queued_.empty() && (!slow_start || under_way_ + bytes <= window_); queued_.pop_front()) {
+      under_way_ += bytes;
+      transmit(queued_.front(), bytes, false);
+    }
+  }
   void transmit(std::uint64_t id, std::uint64_t size, bool is_probe) {
     if (up.lost(now))
       return;
@@ -216,6 +229,9 @@ private:
       return;
     if (a.is_probe)
       return m.probe_answered(a.id, now);
+    window_ += under_way_ > window_ / 2 ? bytes : 0;
+    under_way_ -= bytes;
+    fill_window();
     m.acknowledged(a.id, now);
     if (acknowledged)
       acknowledged(a.id);
@@ -237,6 +253,10 @@ private:
   time_point asleep_ = never;
   time_point awake_{};
   std::deque<answer> answers_;
+  std::deque<std::uint64_t> queued_;
+  std::uint64_t window_ = first_window;
+  std::uint64_t under_way_ = 0;
+  time_point last_data_{};
 };
 
 /// p in [0, 1] of what was measured, in milliseconds.

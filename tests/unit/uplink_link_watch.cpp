@@ -17,9 +17,11 @@ struct bench {
   link::time_point now{1h};
   std::vector<std::uint64_t> pings;
   bool changed = false;
+  int gave_up = 0;
 
   void take() {
     auto out = w.take(now);
+    gave_up += out.give_up ? 1 : 0;
     pings.insert(pings.end(), out.pings.begin(), out.pings.end());
     changed = changed || out.changed;
   }
@@ -114,6 +116,32 @@ TEST_CASE("a link whose answers cease is suspected and down; a late answer to a 
   CHECK(b.w.pong(b.pings.back(), b.now));
   CHECK(b.told());
   CHECK(b.is() == health::up);
+}
+
+TEST_CASE("a session that stays down is given up once, after the link's failover time", "[uplink]") {
+  const bool answers = GENERATE(false, true);
+  bench b;
+  b.stand();
+  b.trips(50, 2ms);
+  b.send(1);
+  while (b.is() != health::down)
+    b.pass(1ms);
+  b.pass(199ms);
+  CHECK(b.gave_up == 0);
+  if (answers)
+    b.w.pong(b.pings.back(), b.now);
+  b.pass(2ms);
+  CHECK(b.gave_up == (answers ? 0 : 1));
+  b.pass(500ms);
+  CHECK(b.gave_up == (answers ? 0 : 1));
+  b.w.closed("silent", true, b.now);
+  b.pass(1min);
+  CHECK(b.gave_up == (answers ? 0 : 1));
+  b.stand();
+  b.w.kernel(false, true, b.now);  // without carrier there is nothing to wait for either
+  b.take();
+  b.pass(201ms);
+  CHECK(b.gave_up == (answers ? 1 : 2));
 }
 
 TEST_CASE("the heartbeat's pings are not the monitor's", "[uplink]") {

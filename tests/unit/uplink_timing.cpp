@@ -1,4 +1,5 @@
 #include "services/uplink/heartbeat.hpp"
+#include "services/uplink/order.hpp"
 #include "services/uplink/reconnect.hpp"
 
 #include <catch2/catch.hpp>
@@ -105,9 +106,35 @@ TEST_CASE("a link is unavailable after so many failures in a row, and tries at t
   CHECK(a.r.attempts() == 3);
   a.fail(3);
   CHECK((a.r.wait(most) + 1ms).count() == 30000);
+  CHECK(a.r.wait(0) == 15s);  // slowly, whatever chance says
   a.stand(1s);
   CHECK_FALSE(a.r.unavailable());
   CHECK(a.r.attempts() == 0);
+}
+
+// -- orders -----------------------------------------------------------------------------------------------------------
+
+TEST_CASE("an order that changes nothing in what is wanted starts no attempt", "[uplink]") {
+  order o;
+  CHECK(o.wanted());
+  CHECK_FALSE(o.take(true, "connecting", start));
+  CHECK_FALSE(o.take(true, "standby", start));
+  CHECK(o.state() == "standby");
+  CHECK_FALSE(o.take(false, "drained", start));
+  CHECK_FALSE(o.take(false, "drained", start + 1s));
+  CHECK_FALSE(o.wanted());
+  CHECK(o.take(true, "connecting", start + 2s));
+  CHECK_FALSE(o.take(true, "active", start + 3s));
+}
+
+TEST_CASE("an unwanted session ends when all was answered, or two seconds after the order", "[uplink]") {
+  order o;
+  CHECK_FALSE(o.over(true, start + 1h));
+  o.take(false, "drained", start);
+  CHECK(o.over(true, start));
+  CHECK_FALSE(o.over(false, start + 1999ms));
+  o.take(false, "budget spent", start + 1s);  // the same again gives no more time
+  CHECK(o.over(false, start + 2s));
 }
 
 // -- heartbeat --------------------------------------------------------------------------------------------------------
