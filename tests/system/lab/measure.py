@@ -9,7 +9,7 @@ from lab.trial import Trial
 WAYS = ("both", "up", "down")  # that a black hole cuts
 FAULTS = ("unplug", "disable", "reject")  # the carrier goes; the device is taken down; resets, and new ones refused
 KINDS = ("loss", "delay")  # of brownouts
-AT_ONCE = {"hold": "0s", "probation": "0s"}  # traffic returns as soon as the link is back: the next experiment
+AT_ONCE = {"hold": "0s", "probation": "0s", "proofs": 0}  # traffic returns as soon as a session stands: the next one
 
 
 def black_holes(directory, active, standby, phases, seed=1):
