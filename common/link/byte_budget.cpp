@@ -46,16 +46,17 @@ void byte_budget::spend(std::uint64_t bytes, wall_time now) {
   state_.used_month += bytes;
 }
 
-std::uint64_t byte_budget::left_below(double share) const {
-  return std::min(rest(settings_.day, share, state_.used_day), rest(settings_.month, share, state_.used_month));
+std::uint64_t byte_budget::left_below(double share, std::uint64_t coming) const {
+  return std::min(rest(settings_.day, share, state_.used_day + coming),
+                  rest(settings_.month, share, state_.used_month + coming));
 }
 
-budget_level byte_budget::level() const {
-  if (left() == 0)
+budget_level byte_budget::level(std::uint64_t coming) const {
+  if (left_below(1, coming) == 0)
     return budget_level::spent;
-  if (left_without_reserve() == 0)
+  if (left_below(settings_.reserve, coming) == 0)
     return budget_level::reserve;
-  return left_below(settings_.warn) == 0 ? budget_level::warned : budget_level::ample;
+  return left_below(settings_.warn, coming) == 0 ? budget_level::warned : budget_level::ample;
 }
 
 } // namespace holdfast::link

@@ -35,16 +35,17 @@ public:
   /// Days and months begin here; call it before asking when nothing was spent for long.
   void advance(wall_time now);
 
-  budget_level level() const;
+  /// Once `coming` bytes more are spent.
+  budget_level level(std::uint64_t coming = 0) const;
   /// Bytes until the limit, or until the reserve begins. The largest number where there is no limit.
-  std::uint64_t left() const { return left_below(1); }
-  std::uint64_t left_without_reserve() const { return left_below(settings_.reserve); }
+  std::uint64_t left() const { return left_below(1, 0); }
+  std::uint64_t left_without_reserve() const { return left_below(settings_.reserve, 0); }
   const budget_state& state() const noexcept { return state_; }
 
 private:
   static constexpr std::int64_t short_step = 2;  // days
 
-  std::uint64_t left_below(double share) const;
+  std::uint64_t left_below(double share, std::uint64_t coming) const;
 
   budget_settings settings_;
   budget_state state_;

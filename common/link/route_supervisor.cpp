@@ -56,7 +56,7 @@ void route_supervisor::note(member& m, const link_report& r, time_point now) {
   const auto& d = m.options.damping;
   if (carries(before) && !carries(r.health)) {
     m.proven = false;
-    if (wanted(m.options.name) && !m.drained)  // one that is on demand may go when nobody needs it
+    if (wanted(m.options.name) && !m.drained && !r.ours)  // one that is on demand may go when nobody needs it
       m.damping.penalise(before == health::suspect ? d.flap - d.suspicion : d.flap, now);
     actions_.push_back({.what = action::type::release, .from = m.options.name, .cause = r.cause});
   } else if (r.health == health::suspect || (r.health == health::degraded && before == health::up)) {
@@ -109,10 +109,12 @@ void route_supervisor::drain(const std::string& link, bool yes, time_point now) 
 }
 
 void route_supervisor::pin(const std::string& link, bool yes, time_point now) {
-  if (find(link) == nullptr)
+  auto* named = find(link);
+  if (named == nullptr)
     return;
   for (auto& m : links_)
-    m.pinned = yes && m.options.name == link;
+    m.pinned = m.pinned && !yes;
+  named->pinned = yes;
   decide(now);
 }
 

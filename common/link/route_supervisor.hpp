@@ -37,6 +37,7 @@ struct link_report {
   std::string cause{};
   std::chrono::microseconds round_trip{0};
   std::uint64_t proofs = 0;                ///< completed round trips so far (monitor::proofs)
+  bool ours = false;                       ///< what ended its session was our own doing: no flap
 };
 
 /// The words of design section 7.
@@ -86,7 +87,7 @@ public:
   /// An acknowledgement of data of this class came over this link.
   void carried(const std::string& link, const std::string& record_class, time_point now);
   void drain(const std::string& link, bool yes, time_point now);
-  /// At most one is pinned.
+  /// At most one is pinned: the last one that was.
   void pin(const std::string& link, bool yes, time_point now);
   void tick(time_point now);
   std::optional<time_point> next_deadline() const;

@@ -64,8 +64,10 @@ public:
   /// Ends the process in order, with exit code 71: something only a fresh start can mend.
   void fail(const std::string& reason);
 
-  /// Answers requests that only this service knows (bus thread). Return false: not for me.
-  using control_handler = std::function<bool(const v1::ControlRequest&, v1::ControlReply&)>;
+  /// Answers requests that only this service knows (bus thread). Return false: not for me. The answer may come later and
+  /// from any thread; where none comes the caller's time runs out.
+  using control_answer = std::function<void(const v1::ControlReply&)>;
+  using control_handler = std::function<bool(const v1::ControlRequest&, const control_answer&)>;
   void on_control(control_handler handler);
 
   void start();  ///< starts the bus; sockets are open by then

@@ -11,6 +11,12 @@ namespace holdfast::service {
 
 namespace {
 constexpr std::size_t max_subscriptions = 4096;
+
+v1::ControlReply failure(const std::string& error) {
+  v1::ControlReply reply;
+  reply.set_error(error);
+  return reply;
+}
 } // namespace
 
 void runtime::impl::on_subscription(bus::message&& m) {
@@ -30,36 +36,41 @@ void runtime::impl::on_subscription(bus::message&& m) {
 
 void runtime::impl::on_control(bus::message&& m) {
   v1::ControlRequest request;
-  v1::ControlReply reply;
-  if (m.parts.size() == 1 && request.ParseFromArray(m.parts[0].data(), static_cast<int>(m.parts[0].size()))) {
-    reply.set_id(request.id());
-    answer(request, reply);
-  } else {
-    log::warn("malformed control request peer_bytes={} parts={}", m.peer.size(), m.parts.size());
-    reply.set_error("failed to read request: not a holdfast.v1.ControlRequest");
-  }
-  bus.send(control, {m.peer, {encode(reply)}});
+  const bool understood =
+    m.parts.size() == 1 && request.ParseFromArray(m.parts[0].data(), static_cast<int>(m.parts[0].size()));
+  const auto answer = [this, peer = m.peer, id = understood ? request.id() : 0](v1::ControlReply reply) {
+    reply.set_id(id);
+    bus.send(control, {peer, {encode(reply)}});
+  };
+  if (understood)
+    return serve(request, answer);
+  log::warn("malformed control request peer_bytes={} parts={}", m.peer.size(), m.parts.size());
+  answer(failure("failed to read request: not a holdfast.v1.ControlRequest"));
 }
 
-void runtime::impl::answer(const v1::ControlRequest& request, v1::ControlReply& reply) {
+void runtime::impl::serve(const v1::ControlRequest& request, const control_answer& answer) {
+  v1::ControlReply reply;
+  reply.set_ok(true);
   switch (request.request_case()) {
     case v1::ControlRequest::kStatus:
       fill_status(*reply.mutable_status());
-      return reply.set_ok(true);
+      break;
     case v1::ControlRequest::kLogLevel: {
       log::level l{};
       if (!log::parse(request.log_level().level(), l))
-        return reply.set_error("failed to set log level: use trace, debug, info, warn, error or off");
+        return answer(failure("failed to set log level: use trace, debug, info, warn, error or off"));
       log::set_level(l);
-      return reply.set_ok(true);
+      break;
     }
     case v1::ControlRequest::kStop:
       ::kill(::getpid(), SIGTERM);
-      return reply.set_ok(true);
+      break;
     default:
-      if (!extra || !extra(request, reply))
-        reply.set_error(fmt::format("failed to serve request: {} does not know it", instance));
+      if (!extra || !extra(request, answer))
+        answer(failure(fmt::format("failed to serve request: {} does not know it", instance)));
+      return;
   }
+  answer(reply);
 }
 
 template <class Ages> void runtime::impl::fill_loops(Ages* out) {

@@ -91,7 +91,7 @@ struct runtime::impl {
 
   void on_subscription(bus::message&& m);
   void on_control(bus::message&& m);
-  void answer(const v1::ControlRequest& request, v1::ControlReply& reply);
+  void serve(const v1::ControlRequest& request, const control_answer& answer);
   void fill_status(v1::StatusReply& status);
   template <class Ages> void fill_loops(Ages* out);
   void beat(runtime& owner);

@@ -9,28 +9,29 @@ namespace holdfast::store {
 
 namespace {
 
-void command(const std::vector<config::link>& links, const std::function<void(const v1::LinkCommand&)>& order,
-             const v1::LinkCommand& c, v1::ControlReply& reply) {
+/// Why no link can be told this; empty: one can.
+std::string problem(const std::vector<config::link>& links, const v1::LinkCommand& c) {
   if (std::none_of(links.begin(), links.end(), [&](auto& l) { return l.name == c.link(); })) {
     std::vector<std::string> names;
     for (auto& l : links)
       names.push_back(l.name);
-    return reply.set_error(fmt::format("failed to command link '{}': there is {}", c.link(),
-                                       names.empty() ? "no link" : fmt::format("{}", fmt::join(names, ", "))));
+    return fmt::format("failed to command link '{}': there is {}", c.link(),
+                       names.empty() ? "no link" : fmt::format("{}", fmt::join(names, ", ")));
   }
   if (c.what() == v1::LinkCommand::WHAT_UNSPECIFIED || !v1::LinkCommand::What_IsValid(c.what()))
-    return reply.set_error(fmt::format("failed to command link '{}': drain, undrain, pin or unpin", c.link()));
-  order(c);
-  reply.set_ok(true);
+    return fmt::format("failed to command link '{}': drain, undrain, pin or unpin", c.link());
+  return {};
 }
 
 } // namespace
 
 bool answer_links(const std::vector<config::link>& links, const std::function<v1::LinksReply()>& view,
-                  const std::function<void(const v1::LinkCommand&)>& order, const v1::ControlRequest& request,
-                  v1::ControlReply& reply) {
+                  const std::function<void(const v1::LinkCommand&, const control_answer&)>& order,
+                  const v1::ControlRequest& request, const control_answer& answer) {
+  v1::ControlReply reply;
   if (request.has_link()) {
-    command(links, order, request.link(), reply);
+    reply.set_error(problem(links, request.link()));
+    reply.error().empty() ? order(request.link(), answer) : answer(reply);
     return true;
   }
   if (!request.has_links())
@@ -41,6 +42,7 @@ bool answer_links(const std::vector<config::link>& links, const std::function<v1
   if (most > 0 && switches.size() > most)
     switches.DeleteSubrange(0, switches.size() - most);
   reply.set_ok(true);
+  answer(reply);
   return true;
 }
 

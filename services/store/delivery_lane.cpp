@@ -93,7 +93,7 @@ std::optional<seq_range> delivery_lane::copy(kind how, const std::string& link) 
   return seq_range{*of_kind.begin(), leases_.at(*of_kind.begin()).last};
 }
 
-// -- leases -------------------------------------------------------------------------------------------------------------
+// -- leases -----------------------------------------------------------------------------------------------------------
 
 void delivery_lane::leased(seq_range r, const std::string& link, kind how) {
   if (auto l = leases_.find(r.first); l != leases_.end()) {

@@ -62,8 +62,8 @@ public:
   std::vector<seq_range> acknowledged(seq_range r);
   /// The destination has r, and that is certain.
   void confirmed(seq_range r);
-  /// Over this link the destination did not take the batch that begins at `first`, or does not have it; `aside`: it is not
-  /// offered again before unpark(). False: the link does not hold it.
+  /// Over this link the destination did not take the batch that begins at `first`, or does not have it; `aside`: it is
+  /// not offered again before unpark(). False: the link does not hold it.
   bool rejected(std::uint64_t first, const std::string& link, bool aside);
   /// The lease that begins there is a comparison.
   bool checks(std::uint64_t first) const;

@@ -9,7 +9,9 @@ namespace {
 // The backlog's claim is forgotten beyond this: after a long idle time it must not shut live records out.
 constexpr double max_credit = 1 << 20;
 
-bool holds(const std::vector<std::string>& v, const std::string& s) { return std::find(v.begin(), v.end(), s) != v.end(); }
+bool holds(const std::vector<std::string>& v, const std::string& s) {
+  return std::find(v.begin(), v.end(), s) != v.end();
+}
 } // namespace
 
 dispatch_plan::dispatch_plan(std::vector<record_class> classes, unsigned backlog_share_percent)
@@ -43,7 +45,7 @@ void dispatch_plan::stored(const std::string& record_class, seq_range r) {
     l->stored(r, can_go(*l));
 }
 
-// -- sessions -----------------------------------------------------------------------------------------------------------
+// -- sessions ---------------------------------------------------------------------------------------------------------
 
 void dispatch_plan::reconcile(const ranges_by_class& present, const ranges_by_class& elsewhere) {
   const auto of = [](const ranges_by_class& all, const std::string& name) {
@@ -58,7 +60,7 @@ void dispatch_plan::reconcile(const ranges_by_class& present, const ranges_by_cl
 }
 
 bool dispatch_plan::settled() const {
-  return checked_ && std::none_of(lanes_.begin(), lanes_.end(), [](auto& l) { return l.has_leases(); });
+  return std::all_of(lanes_.begin(), lanes_.end(), [](auto& l) { return l.checked() && !l.has_leases(); });
 }
 
 void dispatch_plan::note_checks() {
@@ -92,7 +94,7 @@ void dispatch_plan::link_down(const std::string& link) {
   note_carriers();
 }
 
-// -- routes -------------------------------------------------------------------------------------------------------------
+// -- routes -----------------------------------------------------------------------------------------------------------
 
 void dispatch_plan::route(const std::string& record_class, const link::route& r) {
   auto* l = find(record_class);
@@ -157,7 +159,7 @@ void dispatch_plan::note_carriers() {
       l.no_carrier();
 }
 
-// -- what goes next -----------------------------------------------------------------------------------------------------
+// -- what goes next ---------------------------------------------------------------------------------------------------
 
 std::optional<dispatch_plan::order> dispatch_plan::first_with(kind how, const std::string& link) const {
   for (auto& l : lanes_) {
@@ -186,7 +188,7 @@ std::optional<dispatch_plan::order> dispatch_plan::next_for(const link_entry& li
   auto& [name, state] = link;
   if (auto claimed = first_with(kind::check, name))
     return claimed;
-  if (checks_only || !checked_)  // until the last answer: what goes now may have to go under another epoch
+  if (checks_only || !checked_)  // what goes now may have to go under another epoch
     return std::nullopt;
   if (auto lost = first_with(kind::gap, name))
     return lost;
@@ -238,7 +240,6 @@ std::vector<seq_range> dispatch_plan::acknowledged(const std::string& link, cons
          s != carries.end() && s->first.first == record_class && s->second.last <= r.last; s = carries.erase(s))
       answered(at->second, s->second, now);
   }
-  checked_ = l->checked() && checked_;
   note_checks();
   return complete;
 }
@@ -249,50 +250,21 @@ void dispatch_plan::confirmed(const std::string& record_class, seq_range r) {
   note_checks();
 }
 
-void dispatch_plan::rejected(const std::string& link, const std::string& record_class, std::uint64_t first, rejection why,
-                             clock::time_point now) {
+void dispatch_plan::rejected(const std::string& link, const std::string& record_class, std::uint64_t first,
+                             rejection why, clock::time_point now) {
   auto* l = find(record_class);
   const auto at = links_.find(link);
   if (l == nullptr || at == links_.end())
+    return;
+  // Only a comparison misses something: this is a late answer to one that was given up, and what goes now is the batch.
+  if (why == rejection::missing && !l->checks(first))
     return;
   if (const auto s = at->second.carries.find({record_class, first}); s != at->second.carries.end()) {
     answered(at->second, s->second, now);
     at->second.carries.erase(s);
   }
-  // Whoever misses what was not a comparison will miss it the next time, too.
-  const bool aside = why == rejection::aside || (why == rejection::missing && !l->checks(first));
-  foreign_ = (l->rejected(first, link, aside) && why == rejection::conflict) || foreign_;
+  foreign_ = (l->rejected(first, link, why == rejection::aside) && why == rejection::conflict) || foreign_;
   note_checks();
-}
-
-// -- figures ------------------------------------------------------------------------------------------------------------
-
-std::uint64_t dispatch_plan::sum(std::uint64_t (delivery_lane::*of)() const noexcept) const {
-  std::uint64_t n = 0;
-  for (auto& l : lanes_)
-    n += (l.*of)();
-  return n;
-}
-
-std::uint64_t dispatch_plan::backlog_records() const { return sum(&delivery_lane::backlog_records); }
-std::uint64_t dispatch_plan::live_records() const { return sum(&delivery_lane::live_records); }
-std::uint64_t dispatch_plan::parked_records() const { return sum(&delivery_lane::parked_records); }
-
-std::uint64_t dispatch_plan::in_flight_bytes() const {
-  std::uint64_t n = 0;
-  for (auto& [name, link] : links_)
-    n += link.in_flight;
-  return n;
-}
-
-std::uint64_t dispatch_plan::in_flight_bytes(const std::string& link) const {
-  const auto it = links_.find(link);
-  return it == links_.end() ? 0 : it->second.in_flight;
-}
-
-std::optional<std::uint64_t> dispatch_plan::oldest(const std::string& record_class) const {
-  auto* l = find(record_class);
-  return l == nullptr ? std::nullopt : l->oldest();
 }
 
 } // namespace holdfast::store

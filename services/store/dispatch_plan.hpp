@@ -13,11 +13,11 @@
 
 namespace holdfast::store {
 
-/// Which batch goes to which link next, for one destination (design contracts 4, 6 and 7). Pure: it knows seq numbers and
-/// bytes, never payloads; time is passed in. What the destination claims to have is compared first; then classes go by
-/// priority, live records before the backlog, which keeps its share, but never fills a link so far ahead that live records
-/// wait behind it (link_pace). A class goes over the links of its route only, or over any while it has none set;
-/// comparisons and gaps go over any other where no carrier is ready.
+/// Which batch goes to which link next, for one destination (design contracts 4, 6 and 7). Pure: it knows seq numbers
+/// and bytes, never payloads; time is passed in. What the destination claims to have is compared first; then classes go
+/// by priority, live records before the backlog, which keeps its share, but never fills a link so far ahead that live
+/// records wait behind it (link_pace). A class goes over the links of its route only, or over any while it has none
+/// set; comparisons and gaps go over any other where no carrier is ready.
 class dispatch_plan {
 public:
   using clock = link_pace::clock;
@@ -40,8 +40,8 @@ public:
   /// A session says what the destination has; classes it does not name: nothing. After link_ready().
   using ranges_by_class = std::map<std::string, std::vector<seq_range>>;
   void reconcile(const ranges_by_class& present, const ranges_by_class& elsewhere = {});
-  /// The destination has numbers that this store cannot have given it: only what it claims is compared until the store has
-  /// a new epoch (renewed()) or no session stands any more.
+  /// The destination has numbers that this store cannot have given it: only what it claims is compared until the store
+  /// has a new epoch (renewed()) or no session stands any more.
   bool foreign() const noexcept { return foreign_; }
   /// Nothing is on its way, and nothing is left to compare.
   bool settled() const;
@@ -53,8 +53,8 @@ public:
   bool ready(const std::string& link) const { return links_.contains(link); }
   bool any_ready() const noexcept { return !links_.empty(); }
 
-  /// From now on the class goes over the route's carriers, and the same over its trial. A link that begins to carry gets
-  /// what others have on their way, before anything new.
+  /// From now on the class goes over the route's carriers, and the same over its trial. A link that begins to carry
+  /// gets what others have on their way, before anything new.
   void route(const std::string& record_class, const link::route& r);
   /// The link's leases return though its session stays; it gets nothing until resume().
   void release(const std::string& link);
@@ -78,8 +78,8 @@ public:
   void skipped(const order& o);
 
   /// The destination acknowledges r over this link. Returns what is confirmed by that: whole batches that any link has
-  /// leased. The rest of it becomes a claim. What other links still carry of it fills their windows until they say so
-  /// too, or end.
+  /// leased. The rest of it becomes a claim, but holds nothing new up: this store sent it. What other links still carry
+  /// of it fills their windows until they say so too, or end.
   std::vector<seq_range> acknowledged(const std::string& link, const std::string& record_class, seq_range r,
                                       clock::time_point now);
   /// The destination has r, and there is nothing to compare it with.
@@ -87,7 +87,7 @@ public:
 
   enum class rejection {
     conflict,  ///< something else is there under these numbers
-    missing,   ///< the answer to a comparison: it is not there
+    missing,   ///< the answer to a comparison: it is not there; nothing, if the link has no comparison of it now
     aside,     ///< not taken; not offered again before the next session
   };
   void rejected(const std::string& link, const std::string& record_class, std::uint64_t first, rejection why,
@@ -97,6 +97,10 @@ public:
   std::uint64_t live_records() const;
   std::uint64_t in_flight_bytes() const;
   std::uint64_t in_flight_bytes(const std::string& link) const;
+  /// What a batch takes on the wire at most, with headers, answer and what TLS adds.
+  static std::uint64_t wire_bytes(std::uint64_t batch) { return batch + batch / 8 + 512; }
+  /// ... and all that the link has on its way.
+  std::uint64_t coming_bytes(const std::string& link) const;
   /// Records in batches that the destination does not take; offered again to its next session.
   std::uint64_t parked_records() const;
   /// Lowest number that is not confirmed.
@@ -147,7 +151,7 @@ private:
   std::map<std::string, link_state> links_;
   double share_;             // backlog bytes per live byte
   bool foreign_ = false;
-  bool checked_ = true;      // kept, because next() is called for every batch
+  bool checked_ = true;      // all that sessions began with; kept, because next() is called for every batch
 };
 
 } // namespace holdfast::store

@@ -24,11 +24,12 @@ void dispatcher_state::open() {
   auto& m = ctx->rt.metrics();
   dispatched = &m.counter("holdfast_store_dispatched_total", "Batches handed to links, repeats included");
   reread = &m.counter("holdfast_store_reread_total", "Batches read back from disk for dispatch");
-  checked = &m.counter("holdfast_store_checked_total", "Batches compared because a destination said it had them already");
+  checked = &m.counter("holdfast_store_checked_total",
+                       "Batches compared because a destination said it had them already");
   damaged = &m.counter("holdfast_store_damaged_total", "Batches whose checksum failed");
 }
 
-// -- from WRITER --------------------------------------------------------------------------------------------------------
+// -- from WRITER ------------------------------------------------------------------------------------------------------
 
 void dispatcher_state::on_undelivered(const undelivered& u) {
   informed = true;
@@ -63,7 +64,7 @@ void dispatcher_state::on_renewed() {
   tell();
 }
 
-// -- life ---------------------------------------------------------------------------------------------------------------
+// -- life -------------------------------------------------------------------------------------------------------------
 
 namespace {
 
@@ -86,7 +87,7 @@ caf::behavior dispatcher(caf::stateful_actor<dispatcher_state>* self, std::share
       self->state.pump();
     },
     [self](const route_due&) { self->state.on_route_due(); },
-    [self](const link_command& c) { self->state.on_command(c.command); },
+    [self](const link_command& c) { self->state.on_command(c); },
     [self](caf::tick_atom) {
       self->state.on_route_due();
       self->state.figures();

@@ -30,7 +30,7 @@ void dispatcher_state::pump() {
   int reads = 0;
   for (auto& [name, board] : boards) {
     while (auto o = board.plan.next(mistrusted)) {
-      if (!carry_out(board.plan, name, *o, reads))
+      if (!carry_out(board, name, *o, reads))
         break;
     }
   }
@@ -42,8 +42,8 @@ void dispatcher_state::pump() {
   }
 }
 
-// Some destination has numbers that are not ours. What is on its way under them, and what the destinations claim to have,
-// is settled first: afterwards the same records go under the new epoch, and must not be there twice.
+// Some destination has numbers that are not ours. What is on its way under them, and what the destinations claim to
+// have, is settled first: afterwards the same records go under the new epoch, and must not be there twice.
 void dispatcher_state::renew_when_settled() {
   std::string whose;
   for (auto& [name, board] : boards) {
@@ -53,21 +53,23 @@ void dispatcher_state::renew_when_settled() {
       whose = name;
   }
   const auto now = dispatch_plan::clock::now();
-  ctx->rt.alarm("foreign_numbers", true, fmt::format("destination {} has numbers that this store did not give it", whose));
+  const auto why = fmt::format("destination {} has numbers that this store did not give it", whose);
+  ctx->rt.alarm("foreign_numbers", true, why);
   if (!renewals.due(now))
     return;  // looked at again with each beat
   renewals.tried(now);
   renewing = true;
-  ctx->writer.send(renew{fmt::format("destination {} has numbers that this store did not give it", whose)});
+  ctx->writer.send(renew{why});
 }
 
 // False: this turn has read enough.
-bool dispatcher_state::carry_out(dispatch_plan& plan, const std::string& destination, const dispatch_plan::order& o,
+bool dispatcher_state::carry_out(route_board& board, const std::string& destination, const dispatch_plan::order& o,
                                  int& reads) {
   using kind = dispatch_plan::kind;
+  auto& plan = board.plan;
   const auto from = o.todo.first;
   if (o.how == kind::gap)
-    return send_gap(plan, o, o.todo.last, v1::GAP_REASON_CONFIRMED_BEFORE), true;
+    return send_gap(board, o, o.todo.last, v1::GAP_REASON_CONFIRMED_BEFORE), true;
   if (reads >= reads_per_turn)
     return false;
   const auto found = read(o, reads);
@@ -77,7 +79,7 @@ bool dispatcher_state::carry_out(dispatch_plan& plan, const std::string& destina
   if (!found || found->seqs.first > from) {
     if (o.how == kind::check)  // nothing to compare with: its word is all there is
       return believe(plan, destination, o.record_class, {from, absent}), true;
-    return send_gap(plan, o, absent, v1::GAP_REASON_NOT_HELD), true;
+    return send_gap(board, o, absent, v1::GAP_REASON_NOT_HELD), true;
   }
   if (found->gap_reason != 0) {
     // Where even the header is unreadable its extent is a guess: never more than what is still to be sent.
@@ -86,9 +88,9 @@ bool dispatcher_state::carry_out(dispatch_plan& plan, const std::string& destina
     log::error("damaged batch class={} first_seq={} last_seq={}", o.record_class, from, last);
     if (o.how == kind::check)
       return believe(plan, destination, o.record_class, {from, last}), true;
-    return send_gap(plan, o, last, found->gap_reason), true;
+    return send_gap(board, o, last, found->gap_reason), true;
   }
-  lease(plan, o, *found);
+  lease(board, o, *found);
   return true;
 }
 
@@ -108,15 +110,18 @@ std::optional<batch> dispatcher_state::read(const dispatch_plan::order& o, int& 
   return found;
 }
 
-void dispatcher_state::send_gap(dispatch_plan& plan, const dispatch_plan::order& o, std::uint64_t last,
+void dispatcher_state::send_gap(route_board& board, const dispatch_plan::order& o, std::uint64_t last,
                                 std::uint32_t reason) {
   const auto most = o.todo.first + (UINT32_MAX - 1);  // a count has 32 bits
-  lease(plan, o, {o.record_class, {o.todo.first, std::min(last, most)}, 0, reason, {}});
+  lease(board, o, {o.record_class, {o.todo.first, std::min(last, most)}, 0, reason, {}});
 }
 
-void dispatcher_state::lease(dispatch_plan& plan, const dispatch_plan::order& o, const batch& b) {
-  const auto bytes = o.how == dispatch_plan::kind::check ? 0 : b.payload.size();
-  plan.leased(o, b.seqs, bytes + storage::stored_batch::header_bytes, dispatch_plan::clock::now());
+void dispatcher_state::lease(route_board& board, const dispatch_plan::order& o, const batch& b) {
+  const auto payload = o.how == dispatch_plan::kind::check ? 0 : b.payload.size();
+  const auto bytes = payload + storage::stored_batch::header_bytes;
+  if (!board.charge(o, bytes, present()))
+    return;  // it goes over another link, or waits
+  board.plan.leased(o, b.seqs, bytes, dispatch_plan::clock::now());
   send_batch(links.at(o.link), b, o.how);
 }
 

@@ -52,7 +52,8 @@ void dispatcher_state::on_hello(const std::string& peer, const v1::LinkHello& h)
     return refuse(peer, h.session(), v1::LinkRefusal::REASON_UNKNOWN_DESTINATION, h.destination());
   if (!board->second.has(h.link())) {
     log::warn("link refused link={} cause=\"not configured for destination {}\"", h.link(), h.destination());
-    return refuse(peer, h.session(), v1::LinkRefusal::REASON_UNKNOWN_DESTINATION, "no link " + h.link() + " leads there");
+    return refuse(peer, h.session(), v1::LinkRefusal::REASON_UNKNOWN_DESTINATION,
+                  "no link " + h.link() + " leads there");
   }
   links[h.link()] = {peer, h.destination(), h.session()};
   v1::RouteMessage m;
@@ -149,7 +150,7 @@ void dispatcher_state::refuse(const std::string& peer, std::uint64_t session, v1
   send(peer, m);
 }
 
-// -- routes -------------------------------------------------------------------------------------------------------------
+// -- routes -----------------------------------------------------------------------------------------------------------
 
 void dispatcher_state::on_route_due() {
   armed = link::time_point::max();
@@ -159,20 +160,26 @@ void dispatcher_state::on_route_due() {
   pump();
 }
 
-void dispatcher_state::on_command(const v1::LinkCommand& c) {
-  for (auto& [name, board] : boards) {
-    if (!board.has(c.link()))
-      continue;
-    log::info("link={} command={}", c.link(), v1::LinkCommand::What_Name(c.what()));
-    board.command(c.link(), c.what(), present());
-  }
-  tell();
+void dispatcher_state::on_command(const link_command& c) {
+  const auto& link = c.command.link();
+  const auto board = std::find_if(boards.begin(), boards.end(), [&](auto& b) { return b.second.has(link); });
+  if (board == boards.end())
+    return;
+  v1::ControlReply reply;
+  reply.set_error(board->second.command(link, c.command.what(), present()));
+  if (!reply.error().empty())
+    return c.answer(reply);
+  log::info("link={} command={}", link, v1::LinkCommand::What_Name(c.command.what()));
+  reply.set_ok(true);
+  tell([answer = c.answer, reply] { answer(reply); });
   pump();
 }
 
 /// Carries out what the boards decided beside their plans.
-void dispatcher_state::tell() {
+void dispatcher_state::tell(const std::function<void()>& when_kept) {
   keep notes;
+  if (when_kept)
+    notes.then.push_back(when_kept);
   bool changed = false;
   for (auto& [name, board] : boards) {
     auto e = board.take(present());
@@ -186,7 +193,7 @@ void dispatcher_state::tell() {
       notes.journals[name] = std::move(*e.journal);
     arm(board.next_deadline());
   }
-  if (!notes.links.empty() || !notes.journals.empty())
+  if (!notes.empty())
     ctx->writer.send(std::move(notes));
   if (changed)
     show();

@@ -1,7 +1,7 @@
 #pragma once
 
-// The inside of DISPATCHER; for its own sources only. dispatcher_actor.cpp has its life, dispatcher_links.cpp what links
-// say and who carries what, dispatcher_flow.cpp which batch goes where.
+// The inside of DISPATCHER; for its own sources only. dispatcher_actor.cpp has its life, dispatcher_links.cpp what
+// links say and who carries what, dispatcher_flow.cpp which batch goes where.
 
 #include "services/store/drain_forecast.hpp"
 #include "services/store/live_cache.hpp"
@@ -61,8 +61,9 @@ struct dispatcher_state {
   // Routes.
   static moment present();
   void on_route_due();
-  void on_command(const v1::LinkCommand& c);
-  void tell();
+  void on_command(const link_command& c);
+  /// `when_kept`: called when what is to be kept is on disk.
+  void tell(const std::function<void()>& when_kept = {});
   void tell_switch(const v1::LinkSwitch& s);
   void tell_link(const route_board& board, const std::string& link);
   void arm(std::optional<link::time_point> due);
@@ -70,11 +71,11 @@ struct dispatcher_state {
 
   // To links.
   void pump();
-  bool carry_out(dispatch_plan& plan, const std::string& destination, const dispatch_plan::order& o, int& reads);
+  bool carry_out(route_board& board, const std::string& destination, const dispatch_plan::order& o, int& reads);
   void believe(dispatch_plan& plan, const std::string& destination, const std::string& record_class, seq_range r);
   std::optional<batch> read(const dispatch_plan::order& o, int& reads);
-  void lease(dispatch_plan& plan, const dispatch_plan::order& o, const batch& b);
-  void send_gap(dispatch_plan& plan, const dispatch_plan::order& o, std::uint64_t last, std::uint32_t reason);
+  void lease(route_board& board, const dispatch_plan::order& o, const batch& b);
+  void send_gap(route_board& board, const dispatch_plan::order& o, std::uint64_t last, std::uint32_t reason);
   void send_batch(const attached_link& link, const batch& b, dispatch_plan::kind how);
   void renew_when_settled();
   void figures();

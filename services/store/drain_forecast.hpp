@@ -6,8 +6,8 @@
 
 namespace holdfast::store {
 
-/// How long a backlog takes at the rate at which it has been shrinking: an average that forgets half in 10 s. Pure; time
-/// is passed in.
+/// How long a backlog takes at the rate at which it has been shrinking: an average that forgets half in 10 s. Pure;
+/// time is passed in.
 class drain_forecast {
 public:
   using clock = std::chrono::steady_clock;

@@ -3,7 +3,9 @@
 #include "common/link/byte_budget.hpp"
 #include "holdfast/v1/storage.pb.h"
 
+#include <algorithm>
 #include <optional>
+#include <utility>
 
 namespace holdfast::store {
 
@@ -12,27 +14,40 @@ namespace holdfast::store {
 class link_ledger {
 public:
   static constexpr std::chrono::seconds write_interval{60};
+  static constexpr std::uint64_t closing = 4096;  ///< probes between two counts, and the end of the session
 
   link_ledger(link::budget_settings settings, const v1::LinkRow& row)
       : metered_(settings.day > 0 || settings.month > 0),
         budget_(settings, {row.budget_day(), row.budget_counted(), row.used_day(), row.used_month()}),
-        session_(row.session()), counted_(row.counted()), drained_(row.drained()), pinned_(row.pinned()) {}
+        session_(row.session()), counted_(row.counted()), drained_(row.drained()), pinned_(row.pinned()),
+        level_(budget_.level()), day_(used().counted) {}
 
-  /// The uplink's life `session` has moved so many bytes so far.
-  void count(std::uint64_t session, std::uint64_t wire_bytes, link::wall_time now) {
+  /// The uplink's life `session` has moved so many bytes so far; of what is `coming` it need not know all.
+  void count(std::uint64_t session, std::uint64_t wire_bytes, std::uint64_t coming, link::wall_time now) {
     if (session_ != session || wire_bytes < counted_)
       counted_ = 0;
     session_ = session;
-    const auto level = budget_.level();
     budget_.spend(wire_bytes - counted_, now);
     moved_ = moved_ || wire_bytes != counted_;
     counted_ = wire_bytes;
-    urgent_ = urgent_ || level != budget_.level();
+    coming_ = coming;
+    judge();
   }
   void advance(link::wall_time now) {
-    const auto level = budget_.level();
     budget_.advance(now);
-    urgent_ = urgent_ || level != budget_.level();
+    judge();
+  }
+  /// May a class with this rule send so many bytes now? They are coming then. If not, the level is from now on what
+  /// ends it: or it would come and go with each count.
+  bool charge(link::budget_rule rule, std::uint64_t bytes) {
+    const auto end = rule == link::budget_rule::use_reserve ? link::budget_level::spent : link::budget_level::reserve;
+    const bool free = !metered_ || rule == link::budget_rule::ignore;
+    if (!free && budget_.level(coming_ + bytes + closing) >= end) {
+      reach(end, level_);
+      return false;
+    }
+    coming_ += bytes;
+    return true;
   }
   void drain(bool yes) { set(drained_, yes); }
   void pin(bool yes) { set(pinned_, yes); }
@@ -40,7 +55,7 @@ public:
   bool metered() const noexcept { return metered_; }
   bool drained() const noexcept { return drained_; }
   bool pinned() const noexcept { return pinned_; }
-  link::budget_level level() const { return budget_.level(); }
+  link::budget_level level() const { return level_; }
   const link::budget_state& used() const noexcept { return budget_.state(); }
 
   /// The row, when it is to be written: a flag or a level at once, bytes of a metered link once a minute.
@@ -65,6 +80,14 @@ public:
   }
 
 private:
+  void judge() {
+    const bool same_day = std::exchange(day_, used().counted) == used().counted;
+    reach(budget_.level(), same_day ? level_ : link::budget_level::ample);
+  }
+  void reach(link::budget_level level, link::budget_level at_least) {
+    const auto before = std::exchange(level_, std::max(level, at_least));
+    urgent_ = urgent_ || before != level_;
+  }
   void set(bool& flag, bool yes) {
     urgent_ = urgent_ || flag != yes;
     flag = yes;
@@ -74,8 +97,11 @@ private:
   link::byte_budget budget_;
   std::uint64_t session_;
   std::uint64_t counted_;
+  std::uint64_t coming_ = 0;  // on the wire soon, or already and not counted
   bool drained_;
   bool pinned_;
+  link::budget_level level_;
+  std::int64_t day_;  // for which it was reached: it stays so until the next one
   bool moved_ = false;
   bool urgent_ = false;
   link::time_point written_{};

@@ -8,13 +8,13 @@
 namespace holdfast::store {
 
 /// How much backlog may be on its way on one link, so that a live record never waits long behind it: what the link
-/// carries in its own delay plus `max_wait`. A live record then waits about `max_wait`, or, where a drained link is just
-/// being filled again, about the link's round trip more. Pure; time is passed in.
+/// carries in its own delay plus `max_wait`. A live record then waits about `max_wait`, or, where a drained link is
+/// just being filled again, about the link's round trip more. Pure; time is passed in.
 ///
-/// Rate and delay are measured on the acknowledgements, as BBR does (Cardwell et al., ACM Queue 14(5), 2016). The rate of
-/// a sample is what was delivered between a lease and its acknowledgement; the highest of the last seconds counts. The
-/// delay is that of a batch with (almost) nothing before it; where traffic gives no such sample for a while, the backlog
-/// pauses until there is one, or queues of its own would count as the link's delay and grow for ever.
+/// Rate and delay are measured on the acknowledgements, as BBR does (Cardwell et al., ACM Queue 14(5), 2016). The rate
+/// of a sample is what was delivered between a lease and its acknowledgement; the highest of the last seconds counts.
+/// The delay is that of a batch with (almost) nothing before it; where traffic gives no such sample for a while, the
+/// backlog pauses until there is one, or queues of its own would count as the link's delay and grow for ever.
 class link_pace {
 public:
   using clock = std::chrono::steady_clock;
@@ -24,7 +24,7 @@ public:
   static constexpr std::chrono::seconds delay_memory{30};   ///< a pause costs a round trip of the backlog's time
   static constexpr std::chrono::seconds longest_pause{2};
   static constexpr std::uint64_t floor_bytes = 64 * 1024;
-  static constexpr std::uint64_t alone_bytes = 16 * 1024;   ///< so little before a batch leaves its delay the link's own
+  static constexpr std::uint64_t alone_bytes = 16 * 1024;  ///< so little before a batch leaves the delay the link's own
   static constexpr std::uint64_t first_bytes = 256 * 1024;  ///< until something is measured
 
   /// Remembered with a lease.

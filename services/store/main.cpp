@@ -13,10 +13,11 @@ int main(int argc, char** argv) {
       if (!ctx->file->set_aside().empty())
         rt.alarm("store_damaged", true, "set aside " + ctx->file->set_aside());
       store::open_sockets(ctx);
-      rt.on_control([ctx = ctx.get()](const v1::ControlRequest& request, v1::ControlReply& reply) {
-        return store::answer_links(ctx->rt.config().links, [ctx] { return ctx->links.get(); },
-                                   [ctx](const v1::LinkCommand& c) { ctx->dispatcher.send(store::link_command{c}); },
-                                   request, reply);
+      rt.on_control([ctx = ctx.get()](const v1::ControlRequest& request, const store::control_answer& answer) {
+        const auto order = [ctx](const v1::LinkCommand& c, const store::control_answer& a) {
+          ctx->dispatcher.send(store::link_command{c, a});
+        };
+        return store::answer_links(ctx->rt.config().links, [ctx] { return ctx->links.get(); }, order, request, answer);
       });
       return std::vector<actor::child_spec>{
         {"writer", [ctx](caf::actor_system& s) { return store::spawn_writer(s, ctx); }},

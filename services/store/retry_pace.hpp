@@ -5,8 +5,8 @@
 
 namespace holdfast::store {
 
-/// How often something may be tried that ought to help at once: the first time immediately, then after 1 s, doubling to a
-/// minute; an hour without it begins anew. Pure: time is passed in.
+/// How often something may be tried that ought to help at once: the first time immediately, then after 1 s, doubling to
+/// a minute; an hour without it begins anew. Pure: time is passed in.
 class retry_pace {
 public:
   using clock = std::chrono::steady_clock;

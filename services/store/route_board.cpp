@@ -30,87 +30,9 @@ link::wall_time wall(moment m) {
     std::chrono::nanoseconds(m.unix_nanos)));
 }
 
-bool lists(const std::vector<std::string>& v, const std::string& s) {
-  return v.empty() || std::find(v.begin(), v.end(), s) != v.end();
-}
-
-std::vector<config::record_class> wanted(const config::gateway& c, const std::string& destination) {
-  std::vector<config::record_class> out;
-  for (auto& d : c.destinations)
-    for (auto& rc : c.classes)
-      if (d.name == destination && lists(d.classes, rc.name))
-        out.push_back(rc);
-  return out;
-}
-
-std::vector<dispatch_plan::record_class> lanes(const std::vector<config::record_class>& classes) {
-  std::vector<dispatch_plan::record_class> out;
-  for (auto& c : classes)
-    out.push_back({c.name, c.priority});
-  return out;
-}
-
-link::route_supervisor supervisor(const config::gateway& c, const std::string& destination,
-                                  const std::vector<config::record_class>& classes) {
-  std::vector<link::link_options> links;
-  for (auto& l : c.links)
-    if (l.destination == destination)
-      links.push_back({l.name, l.priority, l.cost, l.classes, l.latency_limit, l.on_demand, l.tuning.route,
-                       l.tuning.damping});
-  std::vector<link::class_options> options;
-  for (auto& rc : classes)
-    options.push_back({rc.name, rc.links, rc.duplicate, rc.latency_sensitive, rc.when_spent});
-  return {links, options};
-}
-
-link::budget_settings budget(const config::link& l) {
-  auto b = l.tuning.budget;
-  b.day = l.budget_day.count;
-  b.month = l.budget_month.count;
-  return b;
-}
-
-// A diversion of an earlier life has no other end than that life's.
-std::deque<link::switch_entry> entries(const route_board::kept& k, const std::string& destination) {
-  std::deque<link::switch_entry> out;
-  const auto row = k.journals.find(destination);
-  if (row == k.journals.end())
-    return out;
-  for (auto& s : row->second.switches()) {
-    const auto kind = s.kind() == "diverted" ? "switched" : s.kind();
-    auto& e = out.emplace_back(link::switch_entry{s.unix_nanos(), s.record_class(), s.from(), s.to(), s.cause(), kind});
-    if (s.has_gap_micros())
-      e.gap = std::chrono::milliseconds(s.gap_micros() / 1000);
-  }
-  return out;
-}
-
 } // namespace
 
-route_board::route_board(const config::gateway& c, const std::string& destination, const kept& k, moment m)
-    : plan(lanes(wanted(c, destination)), c.store.backlog_share), destination_(destination),
-      classes_(wanted(c, destination)), supervisor_(supervisor(c, destination, classes_)),
-      journal_(most_switches, entries(k, destination)), ticked_(m.now) {
-  for (auto& l : c.links) {
-    if (l.destination != destination)
-      continue;
-    const auto row = k.links.find(l.name);
-    auto& mine = links_.emplace(l.name, member{l, {budget(l), row == k.links.end() ? v1::LinkRow() : row->second}})
-                   .first->second;
-    mine.reason = "waiting for its uplink";
-    mine.since = m.now;
-    if (mine.ledger.drained())
-      supervisor_.drain(l.name, true, m.now);
-    if (mine.ledger.pinned())
-      supervisor_.pin(l.name, true, m.now);
-  }
-  for (auto& rc : classes_)
-    plan.route(rc.name, supervisor_.route_of(rc.name));
-  levels(m);
-  apply(m);
-}
-
-// -- what links say -----------------------------------------------------------------------------------------------------
+// -- what links say ---------------------------------------------------------------------------------------------------
 
 void route_board::attached(const std::string& link, std::uint64_t session, moment m) {
   plan.link_down(link);
@@ -118,7 +40,7 @@ void route_board::attached(const std::string& link, std::uint64_t session, momen
   l.session = session;
   l.ready = l.tells = l.silent = false;
   l.last.Clear();
-  l.reason = "no session yet";
+  l.reason = session == 0 ? "the store has a new epoch" : "no session yet";
   pending_.links.insert(link);
   report(link, m);
 }
@@ -137,9 +59,22 @@ void route_board::status(const v1::LinkStatus& s, moment m) {
   l.tells = true;
   l.silent = false;
   l.heard = m.now;
-  l.ledger.count(s.session(), s.wire_bytes(), wall(m));
+  l.ledger.count(s.session(), s.wire_bytes(), plan.coming_bytes(s.link()), wall(m));
   levels(m);
   report(s.link(), m);
+}
+
+// Comparisons and gaps are next to nothing, and what they settle may keep a whole batch from the link.
+bool route_board::charge(const dispatch_plan::order& o, std::uint64_t bytes, moment m) {
+  using kind = dispatch_plan::kind;
+  const bool always = o.how == kind::check || o.how == kind::gap;
+  const auto of = std::find_if(classes_.begin(), classes_.end(), [&](auto& c) { return c.name == o.record_class; });
+  const auto rule = always ? link::budget_rule::ignore : of->when_spent;
+  if (links_.at(o.link).ledger.charge(rule, dispatch_plan::wire_bytes(bytes)))
+    return true;
+  levels(m);
+  apply(m);
+  return false;
 }
 
 void route_board::down(const std::string& link, const std::string& reason, moment m) {
@@ -162,19 +97,26 @@ std::vector<seq_range> route_board::acknowledged(const std::string& link, const 
   return whole;
 }
 
-void route_board::command(const std::string& link, v1::LinkCommand::What what, moment m) {
+std::string route_board::command(const std::string& link, v1::LinkCommand::What what, moment m) {
   const bool drain = what == v1::LinkCommand::WHAT_DRAIN;
   const bool pin = what == v1::LinkCommand::WHAT_PIN;
   if (drain || what == v1::LinkCommand::WHAT_UNDRAIN) {
     links_.at(link).ledger.drain(drain);
     supervisor_.drain(link, drain, m.now);
   } else if (pin || what == v1::LinkCommand::WHAT_UNPIN) {
+    if (!pin && pinned() != link)
+      return fmt::format("failed to unpin link '{}': {} is pinned", link, pinned().empty() ? "none" : pinned());
     for (auto& [name, l] : links_)
-      l.ledger.pin(name == link ? pin : l.ledger.pinned() && !pin);
-    if (pin || std::none_of(links_.begin(), links_.end(), [](auto& l) { return l.second.ledger.pinned(); }))
-      supervisor_.pin(link, pin, m.now);
+      l.ledger.pin(pin && name == link);
+    supervisor_.pin(link, pin, m.now);
   }
   apply(m);
+  return {};
+}
+
+std::string route_board::pinned() const {
+  const auto at = std::find_if(links_.begin(), links_.end(), [](auto& l) { return l.second.ledger.pinned(); });
+  return at == links_.end() ? std::string() : at->first;
 }
 
 void route_board::renewed(moment m) {
@@ -205,7 +147,7 @@ void route_board::tick(moment m) {
   look(m);  // a drained link may have nothing on its way any more
 }
 
-// -- what follows -------------------------------------------------------------------------------------------------------
+// -- what follows -----------------------------------------------------------------------------------------------------
 
 link::link_report route_board::judge(const member& m) const {
   using link::health;
@@ -213,7 +155,7 @@ link::link_report route_board::judge(const member& m) const {
     return {.health = health::down, .cause = fmt::format("no word from its uplink for {} s", silence.count())};
   if (!m.tells)
     return {.health = m.ready ? health::up : health::connecting, .cause = m.ready ? "session stands" : m.reason,
-            .proofs = m.last.proofs()};
+            .proofs = m.last.proofs(), .ours = m.session == 0};
   const auto h = health_of(m.last.health());
   if (link::carries(h) && !m.ready)
     return {.health = health::connecting, .cause = m.reason};

@@ -49,10 +49,13 @@ public:
   void attached(const std::string& link, std::uint64_t session, moment m);
   void ready(const std::string& link, std::uint64_t window_bytes, moment m);
   void status(const v1::LinkStatus& s, moment m);
+  /// Charges an ordered batch to its link's budget. False: that is at its end for this class, and the order is void.
+  bool charge(const dispatch_plan::order& o, std::uint64_t bytes, moment m);
   void down(const std::string& link, const std::string& reason, moment m);
   /// The link said that the destination has r. Returns what is confirmed by that.
   std::vector<seq_range> acknowledged(const std::string& link, const std::string& record_class, seq_range r, moment m);
-  void command(const std::string& link, v1::LinkCommand::What what, moment m);
+  /// Returns why it cannot be; empty: done.
+  std::string command(const std::string& link, v1::LinkCommand::What what, moment m);
   /// The store has a new epoch: every session ends.
   void renewed(moment m);
   /// At next_deadline(), and twice a second.
@@ -98,6 +101,7 @@ private:
   void apply(moment m);
   void note(const link::route_supervisor::action& a, moment m);
   void look(moment m);
+  std::string pinned() const;
   v1::LinkSwitch told(const link::switch_entry& e) const;
   std::vector<std::string> carried(const std::string& link) const;
 

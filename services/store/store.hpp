@@ -16,10 +16,12 @@
 #include "common/service/runtime.hpp"
 #include "holdfast/v1/control.pb.h"
 #include "services/store/batch_file.hpp"
+#include "services/store/control.hpp"
 
 #include <caf/all.hpp>
 
 #include <atomic>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -32,7 +34,7 @@ class LinkMessage;
 
 namespace holdfast::store {
 
-// -- to WRITER ----------------------------------------------------------------------------------------------------------
+// -- to WRITER --------------------------------------------------------------------------------------------------------
 
 /// A producer opens its session or asks again.
 struct hello { std::string peer, producer; std::uint64_t session; std::string record_class; };
@@ -54,11 +56,13 @@ struct renew { std::string why; };
 struct keep {
   std::map<std::string, v1::LinkRow> links;
   std::map<std::string, v1::JournalRow> journals;  // by destination
+  std::vector<std::function<void()>> then;         // called when it is on disk
+  bool empty() const { return links.empty() && journals.empty() && then.empty(); }
 };
 struct commit_due {};
 struct housekeeping_due {};
 
-// -- to DISPATCHER ------------------------------------------------------------------------------------------------------
+// -- to DISPATCHER ----------------------------------------------------------------------------------------------------
 
 /// What each destination lacks; everything stored later follows as `stored`.
 struct undelivered {
@@ -74,8 +78,8 @@ struct stored { std::vector<batch> batches; };
 struct from_link { std::string peer; std::shared_ptr<const v1::LinkMessage> message; };
 struct pump_due {};
 struct route_due {};
-/// What an operator wants of a link that is configured.
-struct link_command { v1::LinkCommand command; };
+/// What an operator wants of a link that is configured; answered once it is on disk.
+struct link_command { v1::LinkCommand command; control_answer answer; };
 
 /// What DISPATCHER last said of its links, for the bus thread.
 class link_view {

@@ -181,7 +181,8 @@ void writer_state::on_keep(const keep& k) {
     notes.links[link] = row;
   for (auto& [destination, row] : k.journals)
     notes.journals[destination] = row;
-  schedule_commit(confirm_delay);
+  notes.then.insert(notes.then.end(), k.then.begin(), k.then.end());
+  schedule_commit(k.then.empty() ? confirm_delay : 0ms);  // somebody waits for it
 }
 
 void writer_state::on_housekeeping() {

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include <set>
+#include <utility>
 
 namespace holdfast::store {
 
@@ -29,7 +30,7 @@ void writer_state::commit() {
       return drop_offers();  // they are tried again with the next beat
   if (space.short_of_room() || (!pending.empty() && !affordable()))
     return drop_offers();
-  if (pending.empty() && changed.empty() && removable.empty() && notes.links.empty() && notes.journals.empty())
+  if (pending.empty() && changed.empty() && removable.empty() && notes.empty())
     return;
   if (step(what::all))
     return;
@@ -68,7 +69,9 @@ bool writer_state::step(what w) {
     bytes = u.used_bytes();
     u.commit();
     changed.clear();
-    notes = {};
+    const auto kept = std::exchange(notes, {});
+    for (auto& tell : kept.then)
+      tell();
     removable = std::move(rest);
   } catch (const storage::error& e) {
     if (e.full() && ctx->file->env().clear_dead_readers() > 0)

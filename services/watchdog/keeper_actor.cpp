@@ -1,5 +1,6 @@
 #include "common/actor/guard.hpp"
 #include "common/actor/slot.hpp"
+#include "holdfast/v1/control.pb.h"
 #include "services/watchdog/control.hpp"
 #include "services/watchdog/exit_watch.hpp"
 #include "services/watchdog/heartbeat_intake.hpp"
@@ -296,9 +297,13 @@ actor::child_spec keeper(service::runtime& rt, std::vector<service_entry> table)
     if (p->inbox.put(std::move(a)))
       p->slot.send(look{});
   });
-  rt.on_control([p](const v1::ControlRequest& request, v1::ControlReply& reply) {
-    return answer_restart(p->table, p->stopping, request, reply,
-                          [&](std::size_t service) { p->slot.send(restart_order{service}); });
+  rt.on_control([p](const v1::ControlRequest& request, const service::runtime::control_answer& answer) {
+    v1::ControlReply reply;
+    const bool mine = answer_restart(p->table, p->stopping, request, reply,
+                                     [&](std::size_t service) { p->slot.send(restart_order{service}); });
+    if (mine)
+      answer(reply);
+    return mine;
   });
   return {.id = "keeper",
           .start = [p](caf::actor_system& system) { return system.spawn(keeper_actor, p); },

@@ -1,7 +1,5 @@
 """Two links to one centre: which carries, what an operator asks of them, and that no switch loses, doubles or disorders
 anything; over restarts of the store too."""
-import time
-
 from devices import LineDevice, check_lines
 from harness import Gateway, free_port, line_source, wait_for
 from holdfast.v1 import control_pb2
@@ -24,7 +22,7 @@ def carries(gateway, link):
 
 
 def command(gateway, link, what):
-    reply = gateway.ask("store", link={"link": link, "what": what})
+    reply = gateway.ask("store", 10, link={"link": link, "what": what})  # it commits first
     assert reply.ok, reply.error
 
 
@@ -78,8 +76,7 @@ def test_drain_lasts_over_a_restart(directory):
             wait_for(lambda: gateway.archived() > 500, 10)
             command(gateway, "fibre", Command.WHAT_DRAIN)
             wait_for(carries(gateway, "mobile"), 5)
-            time.sleep(0.2)  # the flag is on disk with the next commit
-            pid = gateway.kill("store")
+            pid = gateway.kill("store")  # what is answered is on disk
             wait_for(lambda: gateway.pid("store") not in (None, pid), 10, "the store's next life")
             wait_for(carries(gateway, "mobile"), 10, lambda: str(links_of(gateway)))
             links = links_of(gateway)
@@ -90,6 +87,10 @@ def test_drain_lasts_over_a_restart(directory):
             finish(gateway, device)
         refused = gateway.ask("store", link={"link": "copper", "what": Command.WHAT_DRAIN})
         assert refused.error == "failed to command link 'copper': there is fibre, mobile"
+        command(gateway, "mobile", Command.WHAT_PIN)
+        refused = gateway.ask("store", link={"link": "fibre", "what": Command.WHAT_UNPIN})
+        assert refused.error == "failed to unpin link 'fibre': mobile is pinned"
+        assert links_of(gateway)["mobile"].pinned
 
 
 def test_records_arrive_in_order_over_planned_switches(directory, report):
@@ -131,3 +132,36 @@ def test_duplicate_class_goes_over_both(directory, report):
         report("over two links", records=device.confirmed,
                duplicates=gateway.metric("collector", "holdfast_collector_duplicates_total"))
         wait_for(lambda: gateway.metric("store", "holdfast_store_in_flight_bytes") == 0, 5, "a window is not freed")
+
+
+def test_a_budget_at_its_end(directory, report):
+    """L41: alarms pass as long as anything may, telemetry waits from the reserve on, the wire keeps the budget."""
+    budget, ports = 1_000_000, (free_port(), free_port())
+    sources = [line_source(ports[0], "lines", **{"class": "telemetry"}),
+               line_source(ports[1], "alarms", **{"class": "alarm"})]
+    with Relay(None) as relay, Gateway(directory, sources, [
+            {"name": "sat", "connect": f"127.0.0.1:{relay.port}", "budget_month": budget} | QUICK], overrides={
+                "classes": [{"name": "telemetry"}, {"name": "alarm", "priority": 1, "when_spent": "use-reserve"}]},
+            ) as gateway:
+        relay.target = ("127.0.0.1", gateway.collector_port)
+        gateway.wait_running()
+        at = []
+
+        def level(wanted):
+            sat = links_of(gateway)["sat"]
+            at[:] = [sat.budget, sat.used_month_bytes, relay.forwarded]
+            return sat.budget == wanted
+
+        with LineDevice(ports[0], rate=2000) as lines, LineDevice(ports[1], rate=20) as alarms:
+            wait_for(lambda: level("reserve"), 60, lambda: str(at))
+            from_here, at_reserve = alarms.confirmed, list(at)
+            wait_for(lambda: alarms.confirmed > from_here + 20, 10)
+            wait_for(lambda: gateway.dump(values=False).streams["alarms"].count > from_here + 10, 10, "no alarm passes")
+            wait_for(lambda: level("spent"), 60, lambda: str(at))
+            wait_for(lambda: not gateway.link_up("sat"), 10, "a session without a budget")
+            alarms.finish()
+            lines.finish()
+            assert not lines.errors and not alarms.errors
+        report("a budget at its end", budget=budget, telemetry_waits_at=at_reserve[1], counted=at[1],
+               relayed=relay.forwarded)
+        assert at_reserve[1] <= 0.95 * budget and at[1] <= budget and relay.forwarded <= budget

@@ -125,6 +125,79 @@ TEST_CASE("a released link's late answer confirms what another holds, and the re
   CHECK_FALSE(p.oldest("telemetry"));
 }
 
+TEST_CASE("what a late answer claims holds nothing new up", "[store]") {
+  auto p = ready_links("ab", {{"a"}, "", "b"});
+  p.stored("telemetry", {1, 10});
+  p.stored("critical", {1, 10});
+  CHECK(steps(p) == orders{"a critical 1", "a telemetry 1"});
+  p.release("a");
+  p.route("telemetry", {{"b"}, "", "a"});
+  p.stored("telemetry", {11, 20});
+  p.acknowledged("a", "telemetry", {1, 10}, start);
+  CHECK_FALSE(p.settled());  // no new epoch before it is answered
+  CHECK(steps(p) == orders{"b telemetry 1 check", "b critical 1 h", "b telemetry 11"});
+  p.acknowledged("b", "telemetry", {1, 20}, start);
+  p.acknowledged("b", "critical", {1, 10}, start);
+  CHECK(p.settled());
+}
+
+TEST_CASE("what a session begins with is compared before anything new goes", "[store]") {
+  auto p = ready_links("ab", {{"a"}, "", "b"});
+  p.add_backlog("telemetry", {1, 10});
+  p.reconcile({{"telemetry", {{1, 10}}}});
+  CHECK(step(p) == "a telemetry 1 check");
+  p.stored("telemetry", {11, 20});
+  CHECK(step(p) == "nothing");
+  p.release("a");  // the one that was asked dies: another is
+  p.route("telemetry", {{"b"}, "", "a"});
+  CHECK(steps(p) == orders{"b telemetry 1 check"});
+  p.acknowledged("b", "telemetry", {1, 10}, start);
+  CHECK(step(p) == "b telemetry 11");
+}
+
+TEST_CASE("the late answer to a comparison that was given up sets nothing aside", "[store]") {
+  using why = dispatch_plan::rejection;
+  auto p = ready_links("a", {{"a"}, "", ""});
+  p.add_backlog("telemetry", {1, 10});
+  p.reconcile({{"telemetry", {{1, 10}}}});
+  CHECK(step(p) == "a telemetry 1 check");
+  p.release("a");
+  p.resume("a");
+  SECTION("compared again: two answers to come, the batch itself goes after the first") {
+    CHECK(step(p) == "a telemetry 1 check");
+    p.rejected("a", "telemetry", 1, why::missing, start);
+    CHECK(step(p) == "a telemetry 1 h");
+  }
+  SECTION("another session says that it is not there: the batch goes") {
+    p.reconcile({});
+    CHECK(step(p) == "a telemetry 1 h");
+  }
+  p.rejected("a", "telemetry", 1, why::missing, start);
+  CHECK(p.parked_records() == 0);
+  CHECK(p.in_flight_bytes("a") == 100);
+  p.acknowledged("a", "telemetry", {1, 10}, start);
+  CHECK(p.settled());
+  CHECK_FALSE(p.oldest("telemetry"));
+}
+
+TEST_CASE("acknowledged over both links, a batch is confirmed once and frees both windows (L39)", "[store]") {
+  auto p = ready_links("ab", {{"a"}, "", "b"}, 200);
+  p.stored("telemetry", {1, 20});
+  CHECK(steps(p) == orders{"a telemetry 1", "a telemetry 11"});
+  p.route("telemetry", {{"b"}, "", "a"});  // a's acknowledgements do not arrive
+  p.share("a");
+  CHECK(steps(p) == orders{"b telemetry 1", "b telemetry 11"});
+  SECTION("they do later") { CHECK(p.acknowledged("a", "telemetry", {1, 10}, start).size() == 1); }
+  SECTION("they do after a was given up") { p.release("a"); }
+  const auto first = p.acknowledged("b", "telemetry", {1, 20}, start);
+  const auto second = p.acknowledged("a", "telemetry", {1, 20}, start);
+  CHECK(first.back() == seq_range{11, 20});
+  CHECK(second.empty());
+  CHECK(p.in_flight_bytes() == 0);
+  CHECK(p.settled());
+  CHECK_FALSE(p.oldest("telemetry"));
+}
+
 TEST_CASE("comparisons and gaps go over any link where no carrier is ready, and to another when one is suspected",
           "[store]") {
   dispatch_plan p({{"telemetry", 100}}, 20);

@@ -33,6 +33,7 @@ class Relay:
         self.target, self.cut_after, self.swallow_acks = target, cut_after, swallow_acks
         self.pass_acks = 0
         self.cuts = self.connections = self.swallowed = 0
+        self.forwarded = 0  # bytes, both directions
         self._open = set()
         self._lock = threading.Lock()
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
@@ -96,6 +97,7 @@ class Relay:
                 data = end.recv(65536)
                 if not data:
                     return
+                self.forwarded += len(data)
                 if left is not None and len(data) >= left:
                     (far if end is near else near).sendall(data[:left])
                     self.cuts += 1
