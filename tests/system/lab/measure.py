@@ -66,10 +66,13 @@ def brownout(directory, active, standby, kind, seed=1):
                         lambda: f"not found: {trial.watch.said[-6:]}")
         trial.wait_carrying(standby.name)
         moved = time.time_ns()
-        trial.stays(standby.name, 2)
+        trial.settle(standby.name)
         gap = trial.watch.longest_gap(at, moved)
+        diversions = sum(text.startswith("diverted telemetry from " + standby.name)
+                         for text in trial.watch.news(standby.name, at))
     return conditions(trial, active, standby, seed) | trial.verify() | {
-        "kind": kind, "said": said[1], "found_s": (said[0] - at) / 1e9, "moved_s": (moved - at) / 1e9,
+        "kind": kind, "said": said[1], "diversions_from_the_other": diversions,
+        "found_s": (said[0] - at) / 1e9, "moved_s": (moved - at) / 1e9,
         "target_s": expectations.BROWNOUT[active], "longest_gap_ms": milliseconds(gap / 1e9)}
 
 
