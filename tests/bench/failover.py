@@ -1,4 +1,5 @@
-"""Failover: from a black hole on the active link to the gateway's reaction, and the service gap seen at the centre."""
+"""Failover under a steady load: how soon records go over another link, and how long the centre goes without, after
+black holes, faults that the kernel tells, and brownouts. Tables are Markdown, for the README."""
 
 import pathlib
 import shutil
@@ -8,56 +9,86 @@ import tempfile
 from rig import ROOT
 
 sys.path.insert(0, str(ROOT / "tests/system"))
-from lab import FIBRE, MOBILE, SATELLITE, NotPermitted, black_holes, told_faults  # noqa: E402
-from lab.failover import RATE  # noqa: E402
+from lab import FIBRE, MOBILE, SATELLITE, NotPermitted, black_holes, brownout, told_faults  # noqa: E402
+from lab.measure import KINDS  # noqa: E402
+from lab.trial import RATE  # noqa: E402
 
 PAIRS = [(FIBRE, MOBILE), (MOBILE, SATELLITE), (SATELLITE, MOBILE)]
+WORDS = {"both": "both directions", "up": "to the centre", "down": "from the centre", "all": "all",
+         "unplug": "carrier lost", "disable": "device taken down", "reject": "reset, then refused",
+         "loss": "5 % of packets lost", "delay": "round trip three times as long"}
 
 
-def measured(measure, options, *arguments):
-    """In a directory of its own, which stays when something went wrong."""
+def measured(options, measure, active, standby, *more):
+    """In a directory of its own, which stays when something went wrong; that is told, and the others go on."""
     home = pathlib.Path(tempfile.mkdtemp(prefix="hf-failover-", dir=options.directory))
-    figures = measure(home, *arguments, seed=options.seed)
+    what = {"what": measure.__name__, "links": f"{active.title} to {standby.title}"}
+    try:
+        figures = measure(home, active, standby, *more, seed=options.seed)
+    except AssertionError as error:
+        print(f"{what['links']}: failed: {error}; logs and files are in {home}", flush=True)
+        return what | {"failed": str(error)}
     shutil.rmtree(home)
-    return figures
+    return what | figures
 
 
-def show(title, rows, columns):
-    print(f"\n{title}\n{'':<14}" + "".join(f"{name:>11}" for name, _ in columns))
-    for row in rows:
-        print(f"{row['links']:<14}" + "".join(f"{cell(row[key]):>11}" for _, key in columns))
+def table(title, *headings):
+    print(f"\n{title}\n\n| {' | '.join(headings)} |\n|{'---|' * len(headings)}", flush=True)
 
 
-def cell(value):
-    return f"{value:.0f}" if isinstance(value, float) else str(value)
+def line(*cells):
+    print(f"| {' | '.join(cells)} |", flush=True)
 
 
-def quantiles(name):
-    """Columns: the heading and the figure."""
-    columns = [(q, f"{name}_{q}_ms") for q in ("p50", "p99", "max")]
-    columns += [(f"max {way}", f"{name}_max_{way}_ms") for way in ("both", "up", "down")]
-    return columns + [("target", f"{name}_target_ms")]
+def three(row, name):
+    """p50 / p99 / max"""
+    return " / ".join(f"{row[f'{name}_{q}_ms']:.0f}" for q in ("p50", "p99", "max"))
+
+
+def lines(figures):
+    for row in figures.get("rows", ()):
+        line(figures["links"], WORDS[row["way"]], str(row["times"]), three(row, "reaction"), three(row, "redirected"),
+             f"{figures['redirected_target_ms']:.0f}", three(row, "gap"), f"{figures['gap_target_ms']:.0f}")
 
 
 def run(options):
+    headings = ["links", "fault", "times", "gateway says so", "first record on the other link", "target",
+                "service gap at the centre", "target"]
+    out = []
     try:
-        holes = [measured(black_holes, options, *pair, options.phases) for pair in PAIRS]
-        faults = [measured(told_faults, options, *pair) for pair in PAIRS]
+        table("Black holes at random moments; ms, p50 / p99 / max", *headings)
+        for pair in PAIRS:
+            out.append(measured(options, black_holes, *pair, options.phases))
+            lines(out[-1])
+        table("What the kernel tells; ms, p50 / p99 / max", *headings)
+        for pair in PAIRS:
+            out.append(measured(options, told_faults, *pair, max(options.phases // 5, 1)))
+            lines(out[-1])
+        table("Brownouts; s", "links", "fault", "found", "left", "target", "longest gap meanwhile, ms", "cause")
+        for pair in PAIRS:
+            for kind in KINDS * options.brownouts:
+                out.append(b := measured(options, brownout, *pair, kind))
+                if "failed" not in b:
+                    line(b["links"], WORDS[kind], f"{b['found_s']:.1f}", f"{b['moved_s']:.1f}", f"{b['target_s']:.0f}",
+                         f"{b['longest_gap_ms']:.0f}", b["said"])
     except NotPermitted as error:
         print(f"failover: not measured here: {error}")
-        return []
-    print(f"{RATE} records/s of 100 bytes; round trips: "
-          + ", ".join(f"{k.title} {k.round_trip * 1e3:g} ± {k.jitter * 1e3:g} ms" for k in (FIBRE, MOBILE, SATELLITE))
-          + f"; TCP {holes[0]['congestion_control']}; {options.phases} cuts per row at random moments: "
-          "both directions, up, down in turn; ms")
-    show("from a black hole to the gateway's reaction", holes,
-         quantiles("detection") + [("limit", "detection_limit_ms")])
-    show("service gap at the centre", holes, quantiles("gap"))
-    show("carrier lost, device down, reset: service gap (target 50 and half the new link's round trip)",
-         faults, [(what, f"{what}_gap_ms") for what in ("unplug", "disable", "reject")])
-    records = sum(row["records"] for row in holes + faults)
-    print(f"\n{records} records: {sum(row['lost'] for row in holes + faults)} lost, "
-          f"{sum(row['doubled'] for row in holes + faults)} doubled, order exact; "
-          f"{sum(row['known_before'] for row in holes + faults)} batches came twice and were taken once; "
-          f"the laboratory's own worst delay {max(row['relay_late_ms'] for row in holes):.1f} ms")
-    return holes + faults
+        return out
+    tell(options, out)
+    return out
+
+
+def tell(options, results):
+    """The conditions, and what became of the records."""
+    def total(name):
+        return sum(row.get(name, 0) for row in results)
+    results = [row for row in results if "failed" not in row]
+    if not results:
+        return
+    kinds = ", ".join(f"{k.title} {k.round_trip * 1e3:g} ± {k.jitter * 1e3:g} ms" for k in (FIBRE, MOBILE, SATELLITE))
+    print(f"\n{RATE} records/s of 100 bytes; round trips: {kinds}; TCP {results[0]['congestion_control']}; "
+          f"{options.phases} black holes per pair of links and direction, seed {options.seed}.\n"
+          f"{total('records')} records: {total('lost')} lost, {total('doubled')} doubled, order exact; "
+          f"{total('known_before')} batches came twice and were taken once; "
+          f"{total('false_alarms')} suspicions of a link that nothing ailed.\n"
+          f"The laboratory's own worst delay: {max(row['relay_late_ms'] for row in results):.1f} ms.")

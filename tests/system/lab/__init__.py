@@ -2,17 +2,19 @@
 round trips of fibre, 5G and satellite that lose, slow down and break when a test says so.
 
     with Trial(directory, FIBRE, MOBILE) as trial:      # under 1,000 records/s
-        cut_at = trial.network.cut("fibre")             # a black hole
-        reaction, gap, said = trial.moved("fibre", cut_at)
+        move = trial.strike("fibre", "cut")             # a black hole
     trial.verify()                                      # each record once, in order
 
 Needs root (CAP_SYS_ADMIN, CAP_NET_ADMIN), /dev/net/tun, iproute2, nftables and util-linux; NotPermitted says what is
 missing.
 """
 from lab import expectations
-from lab.failover import Trial, black_holes, told_faults
+from lab.measure import black_holes, brownout, told_faults
 from lab.namespace import Namespace, NotPermitted
 from lab.network import FIBRE, MOBILE, SATELLITE, Kind, Network
+from lab.site import LabGateway
+from lab.trial import Trial
+from lab.watch import Watch
 
-__all__ = ["FIBRE", "MOBILE", "SATELLITE", "Kind", "Namespace", "Network", "NotPermitted", "Trial", "black_holes",
-           "expectations", "told_faults"]
+__all__ = ["FIBRE", "MOBILE", "SATELLITE", "Kind", "LabGateway", "Namespace", "Network", "NotPermitted", "Trial",
+           "Watch", "black_holes", "brownout", "expectations", "told_faults"]

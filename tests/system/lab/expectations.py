@@ -9,7 +9,9 @@ from lab.network import FIBRE, MOBILE, SATELLITE
 TARGETS = {(FIBRE, MOBILE): (0.1, 0.2), (MOBILE, SATELLITE): (0.5, 1.0), (SATELLITE, MOBILE): (2.0, 2.5)}
 FAILOVER = {FIBRE: 0.2, MOBILE: 0.5, SATELLITE: 1.0}  # the time each kind of link is given, from the cut to the switch
 TOLD = 0.05  # reset, refused, carrier lost: to the first record on the standby, without the way there
-BROWNOUT = {FIBRE: 3.0, MOBILE: 8.0}  # 5 % loss, or the round trip three times as long
+BROWNOUT = {FIBRE: 3.0, MOBILE: 8.0, SATELLITE: 45.0}  # 5 % loss, or the round trip three times as long
+BROWNOUT_PAIRS = [(FIBRE, MOBILE), (MOBILE, SATELLITE)]  # of the tests; the benchmark adds satellite to 5G
+LEARNING = {FIBRE: 5, MOBILE: 8, SATELLITE: 35}  # seconds before that: what is usual is the p95 of some windows
 FLAPS = 4  # switches until a flapping link is left alone
 COMMIT_MS = 30  # of the centre's disk: what a gap is longer than its cause
 UNDISTURBED_MS = 300  # the longest gap of a link that nothing happens to, beside 5G's own
@@ -18,11 +20,11 @@ UNDISTURBED_MS = 300  # the longest gap of a link that nothing happens to, besid
 HEARTBEAT = {FIBRE: ("200ms", "1s"), MOBILE: ("200ms", "1s"), SATELLITE: ("1s", "4s")}
 
 
-def link(kind, hold, complete):
-    """Settings of a link: its profile's, but what lets it return soon after each experiment. complete: with what keeps a
-    link out of use after a disturbance, brownouts and the damping of flaps."""
+def link(kind, route, complete):
+    """Settings of a link: its profile's, but what lets it return soon after each experiment; `route`: more of that.
+    complete: with what keeps a link out of use after a disturbance, brownouts and the damping of flaps."""
     interval, timeout = HEARTBEAT[kind]
-    tuning = {"route": {"hold": hold, "probation": "1s", "proofs": 1}, "breaker": {"minimum": 1000}}
+    tuning = {"route": {"hold": "1s", "probation": "1s", "proofs": 1} | (route or {}), "breaker": {"minimum": 1000}}
     if not complete:
         tuning |= {"damping": {"flap": 0, "suspicion": 0}, "delay": {"enter": 100}, "loss": {"enter": 100}}
     return {"heartbeat_interval": interval, "heartbeat_timeout": timeout, "connect_timeout": "2s",

@@ -108,15 +108,27 @@ class Network:
         """way: up (to the centre), down, both. delay, jitter: seconds; loss: share; rate: bytes/s; queue: bytes;
         cut: none, all (a black hole), data (TCP packets with a payload); reorder: 0 or 1. Returns time.time_ns() of
         the change."""
+        at = time.time_ns()
         words = " ".join(f"{key}={value * 1e6 if key in ('delay', 'jitter') else value}"
                          for key, value in settings.items())
         for one in ("up", "down") if way == "both" else (way,):
             self.tell(f"{link} {one} {words}")
-        return time.time_ns()
+        return at
 
     def stats(self):
         """{"fibre up": {"packets": ...}, ..., "late_micros": the relay's own worst delay}"""
         return json.loads(self.tell("stats"))
+
+    def mark(self):
+        """From now on records_over() looks for records."""
+        for link in self.kinds:
+            self.tell(f"{link} mark")
+
+    def records_over(self, links):
+        """time.time_ns() of the first packet with records that went to the centre over one of these links after the
+        mark; 0: none yet."""
+        stats = self.stats()
+        return min(filter(None, (stats[f"{link} up"]["records_at"] for link in links)), default=0)
 
     # .. what happens to links; all return time.time_ns() of it
 

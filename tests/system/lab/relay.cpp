@@ -8,7 +8,9 @@
 //   LINK up|down KEY=VALUE...   up: from the gateway to the collector. delay, jitter (microseconds), loss (share), rate
 //                               (bytes/s), queue (bytes), cut (none, all, data), reorder (0, 1)
 //   LINK carrier on|off         of the gateway's device
-//   stats                       counters since the start, and how late the relay itself was at worst
+//   LINK mark                   forgets when records last began to go up
+//   stats                       counters since the start, how late the relay itself was at worst, and in Unix
+//                               nanoseconds when the first packet with records went up after the mark (0: none yet)
 
 #include "tests/system/lab/path.hpp"
 
@@ -39,6 +41,7 @@ namespace {
 
 constexpr std::size_t most_held = 200'000; // packets under way, all links together
 constexpr std::size_t longest = 65536;     // bytes of a packet
+constexpr std::ptrdiff_t with_records = 200; // ... that is no probe and no mere acknowledgement
 
 [[noreturn]] void fail(const std::string& what) {
   throw std::runtime_error(fmt::format("failed to {}: {}", what, std::strerror(errno)));
@@ -61,7 +64,12 @@ int open_tun(int space, const std::string& name) {
 struct direction {
   int from, to;
   path way;
+  std::int64_t first_records = 0; // after the mark, Unix nanoseconds
 };
+
+std::int64_t unix_nanos() {
+  return std::chrono::nanoseconds(std::chrono::system_clock::now().time_since_epoch()).count();
+}
 
 struct held {
   clock::time_point due;
@@ -77,8 +85,8 @@ public:
     for (const auto& link : links) {
       const int a = open_tun(gateway, link), b = open_tun(collector, link);
       const auto place = ways_.size();
-      ways_.push_back({a, b, path(seed + place)});
-      ways_.push_back({b, a, path(seed + place + 1)});
+      ways_.push_back({.from = a, .to = b, .way = path(seed + place)});
+      ways_.push_back({.from = b, .to = a, .way = path(seed + place + 1)});
       names_[link] = place;
     }
     for (const auto& way : ways_)
@@ -115,6 +123,8 @@ private:
       const auto n = read(d.from, buffer.data(), buffer.size());
       if (n <= 0)
         return;
+      if (n >= with_records && d.first_records == 0)
+        d.first_records = unix_nanos();
       const std::span packet(buffer.data(), static_cast<std::size_t>(n));
       const auto due = d.way.take(packet, clock::now());
       if (due && under_way_.size() < most_held)
@@ -164,6 +174,10 @@ private:
         fail("set the carrier");
       return "ok";
     }
+    if (what == "mark") {
+      ways_[place].first_records = 0;
+      return "ok";
+    }
     auto& conditions = ways_[place + (what == "up" ? 0 : 1)].way.now;
     while (words >> pair)
       set(conditions, pair.substr(0, pair.find('=')), pair.substr(pair.find('=') + 1));
@@ -191,8 +205,9 @@ private:
     for (const auto& [name, place] : names_)
       for (const auto i : {place, place + 1}) {
         const auto& s = ways_[i].way.seen;
-        text += fmt::format(R"("{} {}":{{"packets":{},"bytes":{},"lost":{},"cut":{},"overflow":{}}},)", name,
-                            i == place ? "up" : "down", s.packets, s.bytes, s.lost, s.cut_off, s.overflow);
+        text += fmt::format(R"("{} {}":{{"packets":{},"bytes":{},"lost":{},"cut":{},"overflow":{},"records_at":{}}},)",
+                            name, i == place ? "up" : "down", s.packets, s.bytes, s.lost, s.cut_off, s.overflow,
+                            ways_[i].first_records);
       }
     return fmt::format(R"({{{}"refused":{},"late_micros":{}}})", text, refused_, late_ / microseconds(1));
   }

@@ -1,5 +1,7 @@
 """What arrives at the centre, and what the store says of the links, each with the time at which it was published."""
 import bisect
+import collections
+import itertools
 import threading
 import time
 
@@ -20,6 +22,7 @@ class Watch:
     def __init__(self, gateway):
         self.gateway = gateway
         self.arrivals, self.said = [], []
+        self.records = collections.Counter()  # new ones at the centre, by class
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
 
@@ -53,6 +56,7 @@ class Watch:
         if topic.startswith("record."):
             batch = record_pb2.Batch.FromString(payload)
             self.arrivals.append((at, len(batch.records), batch.base_unix_nanos))
+            self.records[topic.removeprefix("record.")] += len(batch.records)
         elif topic.startswith("link"):
             event = events_pb2.LinkSwitch.FromString(payload)
             before, after = getattr(event, "from"), event.to
@@ -69,10 +73,17 @@ class Watch:
 
     # .. questions
 
+    def since(self, moment):
+        """What was said after a moment, in order."""
+        return list(itertools.takewhile(lambda entry: entry[0] > moment, reversed(self.said)))[::-1]
+
+    def news(self, link, moment):
+        """The texts of this link after a moment."""
+        return [text for _, name, text, _ in self.since(moment) if name == link]
+
     def told(self, link, moment):
         """The first bad news of this link after a moment: (time, text), or None."""
-        news = ((at, text) for at, name, text, bad in list(self.said) if bad and name == link and at > moment)
-        return next(news, None)
+        return next(((at, text) for at, name, text, bad in self.since(moment) if bad and name == link), None)
 
     def made_after(self, moment):
         """When the first record made after this moment was there; None: not yet."""
@@ -82,10 +93,17 @@ class Watch:
 
     def longest_gap(self, begin, end):
         """The longest time without a new record that touches this interval, in nanoseconds."""
-        stamps = [at for at, _, _ in self.arrivals]
-        first, last = bisect.bisect_left(stamps, begin), bisect.bisect_right(stamps, end)
-        around = stamps[max(first - 1, 0):last + 1]
+        arrivals = self.arrivals
+        first, last = bisect.bisect_left(arrivals, (begin,)), bisect.bisect_left(arrivals, (end + 1,))
+        around = [at for at, _, _ in arrivals[max(first - 1, 0):last + 1]]
         return max((b - a for a, b in zip(around, around[1:])), default=end - begin)
+
+    def lag(self, period):
+        """How old the arrivals of the last so many seconds were when they came, the oldest of them, in seconds."""
+        begin = time.time_ns() - int(period * 1e9)
+        arrivals = self.arrivals
+        latest = arrivals[bisect.bisect_left(arrivals, (begin,)):]
+        return max(((at - made) / 1e9 for at, _, made in latest), default=float("inf"))
 
     def wait_flow(self, timeout=30):
         """Until records arrive that were made after this call."""
