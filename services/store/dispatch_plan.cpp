@@ -163,7 +163,10 @@ void dispatch_plan::note_carriers() {
 // -- what goes next ---------------------------------------------------------------------------------------------------
 
 std::optional<dispatch_plan::order> dispatch_plan::first_with(kind how, const std::string& link) const {
+  const auto at = links_.find(link);
   for (auto& l : lanes_) {
+    if (at != links_.end() && at->second.held.contains(l.what.name) && how != kind::check && how != kind::gap)
+      continue;
     if (const auto batch = l.copy(how, link))
       return order{link, l.what.name, *batch, how, true};
     if (const auto todo = l.front(how); todo && may(l, how, link))
@@ -219,6 +222,11 @@ void dispatch_plan::leased(const order& o, seq_range batch, std::uint64_t bytes,
     link.backlog_credit = std::max(link.backlog_credit - weight, -max_credit);
   else if (const auto contested = first_with(kind::backlog, o.link))
     link.backlog_credit = std::min(link.backlog_credit + weight * find(contested->record_class)->share, max_credit);
+}
+
+void dispatch_plan::counted(const std::string& link) {
+  if (const auto at = links_.find(link); at != links_.end())
+    at->second.held.clear();
 }
 
 void dispatch_plan::skipped(const order& o) { find(o.record_class)->no_copy(o.todo.first, o.link); }

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -77,6 +78,9 @@ public:
   void leased(const order& o, seq_range batch, std::uint64_t bytes, clock::time_point now);
   /// The copy cannot be made.
   void skipped(const order& o);
+  /// Nothing of the order's class goes over its link before counted().
+  void hold(const order& o) { links_[o.link].held.insert(o.record_class); }
+  void counted(const std::string& link);
 
   /// The destination acknowledges r over this link. Returns what is confirmed by that: whole batches that any link has
   /// leased. The rest of it becomes a claim, but holds nothing new up: this store sent it. What other links still carry
@@ -130,6 +134,7 @@ private:
     std::uint64_t in_flight = 0;
     std::uint64_t backlog_in_flight = 0;
     double backlog_credit = 0;
+    std::set<std::string> held{};    // classes
     link_pace pace{};
     std::map<std::pair<std::string, std::uint64_t>, sent> carries{};  // by class and first seq, until it is answered
     bool room() const noexcept { return !resting && (in_flight == 0 || in_flight < window); }

@@ -122,7 +122,7 @@ void dispatcher_state::lease(route_board& board, const dispatch_plan::order& o, 
   const auto payload = o.how == dispatch_plan::kind::check ? 0 : b.payload.size();
   const auto bytes = payload + storage::stored_batch::header_bytes;
   if (!board.charge(o, bytes, present()))
-    return;  // it goes over another link, or waits
+    return;  // it waits for the next count, or goes over another link
   board.plan.leased(o, b.seqs, bytes, dispatch_plan::clock::now());
   send_batch(links.at(o.link), b, o.how);
 }

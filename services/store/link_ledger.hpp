@@ -15,6 +15,7 @@ class link_ledger {
 public:
   static constexpr std::chrono::seconds write_interval{60};
   static constexpr std::uint64_t closing = 4096;  ///< probes between two counts, and the end of the session
+  static constexpr int most_stuck = 3;            ///< counts, about one a second
 
   link_ledger(link::budget_settings settings, const v1::LinkRow& row)
       : metered_(settings.day > 0 || settings.month > 0),
@@ -30,24 +31,29 @@ public:
     budget_.spend(wire_bytes - counted_, now);
     moved_ = moved_ || wire_bytes != counted_;
     counted_ = wire_bytes;
-    coming_ = coming;
+    stuck_ = refused_ && coming >= coming_then_ ? stuck_ + 1 : 0;
+    refused_ = false;
+    coming_ = coming_then_ = coming;
     judge();
   }
   void advance(link::wall_time now) {
     budget_.advance(now);
     judge();
   }
-  /// May a class with this rule send so many bytes now? They are coming then. If not, the level is from now on what
-  /// ends it: or it would come and go with each count.
+  /// May a class with this rule send so many bytes now? They are coming then. If not, it waits for the next count: what
+  /// is coming may be counted already. Where nothing is, or what is does not become less, there is no more room, and
+  /// the level is from now on what ends it: or it would come and go with each count.
   bool charge(link::budget_rule rule, std::uint64_t bytes) {
     const auto end = rule == link::budget_rule::use_reserve ? link::budget_level::spent : link::budget_level::reserve;
     const bool free = !metered_ || rule == link::budget_rule::ignore;
-    if (!free && budget_.level(coming_ + bytes + closing) >= end) {
-      reach(end, level_);
-      return false;
+    if (free || budget_.level(coming_ + bytes + closing) < end) {
+      coming_ += bytes;
+      return true;
     }
-    coming_ += bytes;
-    return true;
+    refused_ = true;
+    if (coming_ == 0 || stuck_ >= most_stuck)
+      reach(end, level_);
+    return false;
   }
   void drain(bool yes) { set(drained_, yes); }
   void pin(bool yes) { set(pinned_, yes); }
@@ -97,7 +103,10 @@ private:
   link::byte_budget budget_;
   std::uint64_t session_;
   std::uint64_t counted_;
-  std::uint64_t coming_ = 0;  // on the wire soon, or already and not counted
+  std::uint64_t coming_ = 0;       // on the wire soon, or already: counted or not
+  std::uint64_t coming_then_ = 0;  // at the last count
+  bool refused_ = false;           // since then
+  int stuck_ = 0;                  // counts in a row with a refusal before, and with no less coming
   bool drained_;
   bool pinned_;
   link::budget_level level_;

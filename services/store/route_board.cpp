@@ -60,6 +60,7 @@ void route_board::status(const v1::LinkStatus& s, moment m) {
   l.silent = false;
   l.heard = m.now;
   l.ledger.count(s.session(), s.wire_bytes(), plan.coming_bytes(s.link()), wall(m));
+  plan.counted(s.link());
   levels(m);
   report(s.link(), m);
 }
@@ -72,6 +73,7 @@ bool route_board::charge(const dispatch_plan::order& o, std::uint64_t bytes, mom
   const auto rule = always ? link::budget_rule::ignore : of->when_spent;
   if (links_.at(o.link).ledger.charge(rule, dispatch_plan::wire_bytes(bytes)))
     return true;
+  plan.hold(o);
   levels(m);
   apply(m);
   return false;
