@@ -183,6 +183,6 @@ def test_a_budget_at_its_end(directory, report):
             alarms.finish()
             lines.finish()
             assert not lines.errors and not alarms.errors
-        report("a budget at its end", budget=budget, telemetry_waits_at=at_reserve[1], counted=at[1],
+        report("a budget at its end", budget=budget, reserve_at=at_reserve[1], counted=at[1],
                relayed=relay.forwarded)
-        assert at_reserve[1] <= 0.95 * budget and at[1] <= budget and relay.forwarded <= budget
+        assert at[1] <= budget and relay.forwarded <= budget
