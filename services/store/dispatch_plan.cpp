@@ -110,9 +110,16 @@ void dispatch_plan::route(const std::string& record_class, const link::route& r)
 
 // What is on its way is on its way over all that carry it now.
 void dispatch_plan::complete(lane& l) {
-  if (l.over)
-    for (auto& [link, state] : links_)
-      holds(l.over->same, link) ? l.want_copies(link) : l.no_copies(link);
+  if (!l.over)
+    return;
+  for (auto& [link, state] : links_) {
+    if (!holds(l.over->same, link)) {
+      l.no_copies(link);
+      continue;
+    }
+    l.make_way(link, l.over->same, [&](std::uint64_t first) { return state.carries.contains({l.what.name, first}); });
+    l.want_copies(link);
+  }
 }
 
 void dispatch_plan::release(const std::string& link) {
@@ -208,7 +215,10 @@ void dispatch_plan::leased(const order& o, seq_range batch, std::uint64_t bytes,
     for (auto& other : l.over->same)
       if (ready(other))
         l.want_copy(batch.first, other);
-  link.carries[{o.record_class, batch.first}] = {batch.last, bytes, historical, link.pace.leased(bytes, now)};
+  const std::pair key{o.record_class, batch.first};
+  if (const auto earlier = link.carries.find(key); earlier != link.carries.end())
+    answered(link, earlier->second, now);  // its lease had given way; one answer comes for both
+  link.carries[key] = {batch.last, bytes, historical, link.pace.leased(bytes, now)};
   link.in_flight += bytes;
   link.backlog_in_flight += historical ? bytes : 0;
   const auto weight = static_cast<double>(bytes);
@@ -274,10 +284,6 @@ std::uint64_t dispatch_plan::sum(std::uint64_t (delivery_lane::*of)() const noex
   return n;
 }
 
-std::uint64_t dispatch_plan::backlog_records() const { return sum(&delivery_lane::backlog_records); }
-std::uint64_t dispatch_plan::live_records() const { return sum(&delivery_lane::live_records); }
-std::uint64_t dispatch_plan::parked_records() const { return sum(&delivery_lane::parked_records); }
-
 std::uint64_t dispatch_plan::in_flight_bytes() const {
   std::uint64_t n = 0;
   for (auto& [name, link] : links_)
@@ -288,11 +294,6 @@ std::uint64_t dispatch_plan::in_flight_bytes() const {
 std::uint64_t dispatch_plan::in_flight_bytes(const std::string& link) const {
   const auto it = links_.find(link);
   return it == links_.end() ? 0 : it->second.in_flight;
-}
-
-std::optional<std::uint64_t> dispatch_plan::oldest(const std::string& record_class) const {
-  auto* l = find(record_class);
-  return l == nullptr ? std::nullopt : l->oldest();
 }
 
 } // namespace holdfast::store

@@ -93,14 +93,22 @@ public:
   void rejected(const std::string& link, const std::string& record_class, std::uint64_t first, rejection why,
                 clock::time_point now);
 
-  std::uint64_t backlog_records() const;
-  std::uint64_t live_records() const;
+  std::uint64_t backlog_records() const { return sum(&delivery_lane::backlog_records); }
+  std::uint64_t live_records() const { return sum(&delivery_lane::live_records); }
   std::uint64_t in_flight_bytes() const;
   std::uint64_t in_flight_bytes(const std::string& link) const;
   /// Records in batches that the destination does not take; offered again to its next session.
-  std::uint64_t parked_records() const;
+  std::uint64_t parked_records() const { return sum(&delivery_lane::parked_records); }
   /// Lowest number that is not confirmed.
-  std::optional<std::uint64_t> oldest(const std::string& record_class) const;
+  std::optional<std::uint64_t> oldest(const std::string& record_class) const {
+    auto* l = find(record_class);
+    return l == nullptr ? std::nullopt : l->oldest();
+  }
+  /// Links that have the batch which begins there leased.
+  std::vector<std::string> holders(const std::string& record_class, std::uint64_t first) const {
+    auto* l = find(record_class);
+    return l == nullptr ? std::vector<std::string>{} : l->holders(first);
+  }
 
 private:
   struct way {
