@@ -20,7 +20,8 @@ collector_process::collector_process(site& s, const std::string& d)
     : process(s.w, "collector-" + d), destination(d), site_(s), disk_(s.archives[d]) {}
 
 collector_process& collector_process::of(site& s, const std::string& destination) {
-  return **std::find_if(s.collectors.begin(), s.collectors.end(), [&](auto& c) { return c->destination == destination; });
+  return **std::find_if(s.collectors.begin(), s.collectors.end(),
+                        [&](auto& c) { return c->destination == destination; });
 }
 
 void collector_process::boot() {
@@ -41,7 +42,7 @@ void collector_process::end() {
   crash(w, disk_);
 }
 
-// -- sessions -----------------------------------------------------------------------------------------------------------
+// -- sessions ---------------------------------------------------------------------------------------------------------
 
 void collector_process::accept(std::shared_ptr<connection> c) {
   auto s = std::make_shared<session>();
@@ -95,9 +96,11 @@ void collector_process::on_frame(const peer& from, const wire& m) {
   box_->send([this, a = std::move(a)] { on_arrived(a); });
 }
 
-// -- ARCHIVE ------------------------------------------------------------------------------------------------------------
+// -- ARCHIVE ----------------------------------------------------------------------------------------------------------
 
 void collector_process::on_arrived(const arrived& a) {
+  if (a.from->refused && !w.has(defect::refused_stored))
+    return;
   if (a.gap_reason != 0)
     return take_gap(a);
   const auto found = w.has(defect::duplicates_stored) ? verdict::fresh
@@ -136,7 +139,8 @@ bool collector_process::same(const arrived& a) const {
 
 void collector_process::reject(const arrived& a, int why) {
   w.trace(name, "rejects {} {} to {}", a.origin.record_class, a.seqs.first, a.seqs.last);
-  a.from->line->send(centre, {.what = wire::type::rejected, .text = a.origin.record_class, .seqs = a.seqs, .reason = why});
+  a.from->line->send(centre, {.what = wire::type::rejected, .text = a.origin.record_class, .seqs = a.seqs,
+                              .reason = why});
 }
 
 void collector_process::wait(const arrived& a, bool fresh) {
@@ -179,7 +183,7 @@ void collector_process::commit() {
     });
   after(took, [this] {
     box_->unblock();
-    if (w.now() < disk_.failing) {
+    if (w.now() < disk_.failing && !w.disk.yes(0.3)) {
       disk_.rows_in_flight.clear();
       disk_.batches_in_flight.clear();
       return give_up();
@@ -195,10 +199,15 @@ void collector_process::stand() {
 }
 
 void collector_process::acknowledge() {
-  std::map<peer, std::map<std::string, range_set>> answers;
-  for (auto& [a, fresh] : waiting_)
-    if (a.from)
-      answers[a.from][a.origin.record_class].insert(a.seqs);
+  std::vector<std::pair<peer, std::map<std::string, range_set>>> answers;  // in an order that does not follow addresses
+  for (auto& [a, fresh] : waiting_) {
+    if (!a.from)
+      continue;
+    auto at = std::find_if(answers.begin(), answers.end(), [&](auto& x) { return x.first == a.from; });
+    if (at == answers.end())
+      at = answers.insert(answers.end(), {a.from, {}});
+    at->second[a.origin.record_class].insert(a.seqs);
+  }
   for (auto& [to, stored] : answers) {
     wire m{.what = wire::type::ack};
     for (auto& [record_class, set] : stored)
@@ -212,6 +221,8 @@ void collector_process::give_up() {
   for (auto& [a, fresh] : waiting_) {
     if (fresh && !w.has(defect::give_back_forgotten))
       present_->give_back(a.origin, a.seqs);
+    if (a.from)
+      a.from->refused = true;
     if (a.from && !a.from->line->ends[centre].closed) {
       a.from->line->send(centre, {.what = wire::type::refusal, .text = "archive cannot store now"});
       a.from->line->close(centre, "archive cannot store now");

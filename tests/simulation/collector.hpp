@@ -29,6 +29,7 @@ private:
     std::string link, gateway{};
     std::uint64_t epoch = 0;
     bool heard = true;
+    bool refused = false;
   };
   using peer = std::shared_ptr<session>;
   struct arrived {

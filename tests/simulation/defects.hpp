@@ -29,6 +29,7 @@ enum class defect {
   duplicates_stored,          ///< ARCHIVE does not ask whether it has a batch
   archive_torn,               ///< a crash leaves the row of what is there without the batches
   give_back_forgotten,        ///< after a failed commit ARCHIVE believes that it has the batches
+  refused_stored,             ///< after a failed commit ARCHIVE stores what the same session sent behind it
   tail_dropped,               ///< ARCHIVE drops what waits when its session closes, and believes that it has it
   classes_mixed,              ///< ARCHIVE tells duplicates by number alone, whatever the class
   gaps_untold,                ///< a source drops records and does not say so
@@ -36,12 +37,12 @@ enum class defect {
   hang_unseen,                ///< the watchdog waits for exits only
 };
 
-inline constexpr std::array<std::string_view, 26> defect_names{
+inline constexpr std::array<std::string_view, 27> defect_names{
   "none", "ack_before_commit", "dispatch_before_commit", "welcome_from_memory", "producer_row_late", "head_not_saved",
   "roll_back_forgotten", "removal_by_any", "removal_unconfirmed", "lease_forgotten", "lease_doubled",
   "historical_forgotten", "window_ignored", "delivered_when_sent", "acknowledged_up_to", "batches_swapped",
   "reconnect_forgotten", "archive_ack_before_commit", "duplicates_stored", "archive_torn", "give_back_forgotten",
-  "tail_dropped", "classes_mixed", "gaps_untold", "position_ahead", "hang_unseen"};
+  "refused_stored", "tail_dropped", "classes_mixed", "gaps_untold", "position_ahead", "hang_unseen"};
 
 constexpr std::string_view to_string(defect d) { return defect_names[static_cast<std::size_t>(d)]; }
 

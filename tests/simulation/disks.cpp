@@ -5,7 +5,7 @@
 
 namespace holdfast::simulation {
 
-// -- store --------------------------------------------------------------------------------------------------------------
+// -- store ------------------------------------------------------------------------------------------------------------
 
 store_file::store_file(world& w, store_disk& d, oracle& o, const std::vector<config::record_class>& classes)
     : w_(w), disk_(d), oracle_(o) {
@@ -116,7 +116,7 @@ void crash(world& w, store_disk& d, const oracle& o) {
     o.reopened(name, table.size());
 }
 
-// -- archive ------------------------------------------------------------------------------------------------------------
+// -- archive ----------------------------------------------------------------------------------------------------------
 
 void archive_disk::load(collector::inbox& into) const {
   for (auto& [o, ranges] : origins)
@@ -128,7 +128,8 @@ bool archive_disk::same(const collector::origin& o, seq_range r, std::uint32_t c
   if (table == batches.end())
     return false;
   const auto at = table->second.find(r.first);
-  return at != table->second.end() && at->second.gap_reason == 0 && at->second.count == r.count() && at->second.crc == crc;
+  return at != table->second.end() && at->second.gap_reason == 0 && at->second.count == r.count()
+         && at->second.crc == crc;
 }
 
 bool archive_disk::same_elsewhere(const collector::origin& o, seq_range r, std::uint32_t crc) const {

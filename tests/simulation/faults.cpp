@@ -7,18 +7,15 @@ using namespace std::chrono_literals;
 namespace {
 
 constexpr const char* names[] = {"kill", "kill in commit", "hang", "power cut", "cut", "reset", "slow link",
-                                 "store cannot write", "store's disk slow", "archive cannot write", "archive's disk slow",
-                                 "kill collector", "kill collector in commit", "drain"};
+                                 "store cannot write", "store's disk slow", "archive cannot write",
+                                 "archive's disk slow", "kill collector", "kill collector in commit", "drain", "bus breaks",
+                                 "lose archive"};
 // How often each comes, relative to the others.
-constexpr unsigned weights[] = {6, 6, 2, 1, 8, 5, 3, 2, 1, 2, 1, 2, 3, 1};
+constexpr unsigned weights[] = {6, 6, 2, 1, 8, 5, 3, 2, 1, 2, 1, 2, 3, 1, 3, 1};
 
 } // namespace
 
-std::string fault::text() const {
-  return fmt::format("{:.3f} s: {} {}{} {:.3f} s", std::chrono::duration<double>(at).count(),
-                     names[static_cast<int>(what)], which, what != type::cut ? "" : direction == 0 ? " up"
-                     : direction == 1 ? " down" : "", std::chrono::duration<double>(length).count());
-}
+const char* fault::name() const { return names[static_cast<int>(what)]; }
 
 std::vector<fault> draw_faults(dice& d, duration length, std::size_t links, std::size_t collectors) {
   using type = fault::type;
@@ -35,15 +32,19 @@ std::vector<fault> draw_faults(dice& d, duration length, std::size_t links, std:
     fault f{static_cast<type>(what), at};
     switch (f.what) {
       case type::kill:
-      case type::hang: f.which = d.below(links + 2); break;
+      case type::hang:
+      case type::bus_flap: f.which = d.below(links + 2); break;
       case type::archive_fails:
       case type::archive_slow:
       case type::archive_kill:
+      case type::archive_lost:
       case type::archive_kill_in_commit: f.which = d.below(collectors); break;
       default: f.which = d.below(links);
     }
     f.direction = static_cast<int>(d.below(3));
     f.length = d.yes(0.7) ? d.between(5ms, 2s) : d.between(1s, 15s);
+    if (f.what == type::hang && d.yes(0.5))
+      f.length = for_ever;
     out.push_back(f);
   }
   return out;

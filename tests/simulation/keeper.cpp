@@ -41,7 +41,8 @@ void keeper::turn() {
 void keeper::beat(std::size_t service) {
   auto& p = *table_[service];
   p.after(beat_period, [this, service, &p] {
-    liveness_.beat(service, {.pid = static_cast<long>(lives_[service]), .incarnation = p.life(), .loops = {}}, w_.now());
+    const watchdog::heartbeat h{.pid = static_cast<long>(lives_[service]), .incarnation = p.life(), .loops = {}};
+    liveness_.beat(service, h, w_.now());
     beat(service);
   });
 }

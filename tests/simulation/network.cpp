@@ -31,7 +31,7 @@ connection::connection(path& p, process& from, process& to) : path_(p) {
   ends[centre].who = &to;
 }
 
-// -- opening ------------------------------------------------------------------------------------------------------------
+// -- opening ----------------------------------------------------------------------------------------------------------
 
 std::shared_ptr<connection> connection::dial(path& p, process& from, process& to, duration timeout, task opened,
                                              accept accepted) {
@@ -72,7 +72,7 @@ void connection::knock(duration waited, duration timeout, const std::shared_ptr<
   });
 }
 
-// -- frames -------------------------------------------------------------------------------------------------------------
+// -- frames -----------------------------------------------------------------------------------------------------------
 
 void connection::send(side from, wire m) {
   if (ends[from].closed)
@@ -136,7 +136,8 @@ void connection::close(side who, const std::string& why, bool tell) {
   const auto other = who == gateway ? centre : gateway;
   auto& sent = halves_[who].queue;
   if (!ends[other].closed && open_) {
-    sent.erase(sent.begin() + static_cast<std::ptrdiff_t>(path_.w.net.below(sent.size() + 1)), sent.end());  // the tail too
+    const auto arrive = path_.w.net.below(sent.size() + 1);  // the tail goes with the socket, or not
+    sent.erase(sent.begin() + static_cast<std::ptrdiff_t>(arrive), sent.end());
     sent.push_back({path_.w.now() + path_.delay, 40, {.what = wire::type::refusal}, true});
     if (sent.size() > 1)
       sent.back().due = std::max(sent.back().due, sent[sent.size() - 2].due);

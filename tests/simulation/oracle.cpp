@@ -2,6 +2,8 @@
 
 #include "holdfast/v1/record.pb.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 
 namespace holdfast::simulation {
@@ -14,7 +16,7 @@ template <class... Args> [[noreturn]] void broken(fmt::format_string<Args...> te
 
 } // namespace
 
-// -- the field ----------------------------------------------------------------------------------------------------------
+// -- the field --------------------------------------------------------------------------------------------------------
 
 void oracle::made(const std::string& stream, std::uint64_t n) {
   auto& s = streams_.at(stream);
@@ -32,7 +34,7 @@ void oracle::acquisition_ended() {
       s.forgiven = s.made - s.stored - s.gaps;
 }
 
-// -- the store ----------------------------------------------------------------------------------------------------------
+// -- the store --------------------------------------------------------------------------------------------------------
 
 void oracle::stored(const std::string& producer, std::uint64_t seq, const std::string& record_class, seq_range r,
                     std::uint32_t crc, const blob& payload) {
@@ -83,7 +85,7 @@ void oracle::removed(const std::string& record_class, seq_range r) {
   for (auto& [destination, classes] : wants_)
     if (classes.contains(record_class)) {
       const auto at = centre_.find({destination, record_class});
-      if (at == centre_.end() || !at->second.has.contains(r))
+      if (at == centre_.end() || !at->second.ever(r))
         broken("contract 5: batch {} to {} of class {} is removed and {} does not have it", r.first, r.last,
                record_class, destination);
     }
@@ -99,19 +101,30 @@ void oracle::delivery_row(const std::string& destination, const std::string& rec
 void oracle::reopened(const std::string& record_class, std::size_t batches) const {
   const auto at = kept_.find(record_class);
   if (const auto due = at == kept_.end() ? 0 : at->second; due != batches)
-    broken("contract 1: {} batches of class {} are on disk, {} were stored and not removed", batches, record_class, due);
+    broken("contract 1: {} batches of class {} are on disk, {} were stored and not removed", batches, record_class,
+           due);
 }
 
-// -- leases -------------------------------------------------------------------------------------------------------------
+// -- leases -----------------------------------------------------------------------------------------------------------
 
 void oracle::leased(const std::string& destination, const std::string& link, const std::string& record_class,
-                    seq_range r) {
-  auto& holders = leases_[{destination, record_class, r.first}];
-  if (!holders.insert(link).second)
+                    seq_range r, const std::vector<std::string>& before, const std::vector<std::string>& after) {
+  const auto holds = [&](auto& all) { return std::find(all.begin(), all.end(), link) != all.end(); };
+  if (holds(before))
     broken("contract 6: batch {} of class {} is leased to link {} twice", r.first, record_class, link);
-  if (holders.size() > 2)
-    broken("contract 6: batch {} of class {} has {} leases", r.first, record_class, holders.size());
+  if (after.size() > 2 || !holds(after))
+    broken("contract 6: batch {} of class {} goes over link {} and {} have its leases", r.first, record_class, link,
+           fmt::join(after, ", "));
+  leases_[{destination, record_class, r.first}].insert(link);
   held_[{destination, link}].insert({record_class, r.first});
+}
+
+void oracle::sent(const std::string& destination, const std::string& record_class, std::uint64_t first, bool backlog) {
+  const lease_key key{destination, record_class, first};
+  if (backlog)
+    backlog_since_.emplace(key, backlog_since_.size());
+  else
+    was_live_.insert(key);
 }
 
 void oracle::lease_over(const std::string& destination, const std::string& link, const std::string& record_class,
@@ -144,7 +157,24 @@ bool oracle::lease_held(const std::string& destination, const std::string& link,
   return at != leases_.end() && at->second.contains(link);
 }
 
-// -- the centre ---------------------------------------------------------------------------------------------------------
+// -- the centre -------------------------------------------------------------------------------------------------------
+
+bool oracle::origin_state::ever(seq_range r) const {
+  const auto rest = has.outside(r);
+  return std::all_of(rest.begin(), rest.end(), [&](auto& piece) { return had.contains(piece); });
+}
+
+void oracle::archive_lost(const std::string& destination) {
+  for (auto& [key, o] : centre_) {
+    if (key.first != destination)
+      continue;
+    for (auto& r : o.has.ranges())
+      o.had.insert(r);
+    o.has.clear();
+    o.live.clear();
+    o.backlog.clear();
+  }
+}
 
 void oracle::archived(const arrival& a) {
   auto& o = centre_[{a.destination, a.record_class}];
@@ -153,8 +183,11 @@ void oracle::archived(const arrival& a) {
   if (a.epoch != epoch_)
     broken("the store began another epoch without cause");
   if (o.has.touches(a.seqs))
-    broken("contract 3: {} stores {} to {} of class {} twice", a.destination, a.seqs.first, a.seqs.last, a.record_class);
+    broken("contract 3: {} stores {} to {} of class {} twice", a.destination, a.seqs.first, a.seqs.last,
+           a.record_class);
   o.has.insert(a.seqs);
+  if (a.gap_reason == v1::GAP_REASON_CONFIRMED_BEFORE && o.had.contains(a.seqs))
+    return;
   const auto& given = batches_[a.record_class];
   const auto b = given.find(a.seqs.first);
   if (b == given.end() || b->second.last != a.seqs.last)
@@ -169,26 +202,30 @@ void oracle::archived(const arrival& a) {
   for (auto& rec : b->second.records) {
     if (rec.n == 0)
       continue;
-    auto& before = last[rec.stream];
-    if (rec.n < before && a.stray) {
-      ++late_;
+    auto& [before, its_batch] = last[rec.stream];
+    if (rec.n > before) {
+      before = rec.n;
+      its_batch = a.seqs.first;
       continue;
     }
-    if (rec.n < before)
+    const lease_key mine{a.destination, a.record_class, a.seqs.first};
+    const lease_key newer{a.destination, a.record_class, its_batch};
+    const bool came_back = a.historical && was_live_.contains(mine) && backlog_since_[mine] > backlog_since_[newer];
+    if (!came_back && !a.stray)
       broken("contract 7: {} record {} of {} reaches {} after record {}", a.historical ? "backlog" : "live", rec.n,
              *rec.stream, a.destination, before);
-    before = rec.n;
+    ++(came_back ? returned_ : late_);
   }
 }
 
 void oracle::confirmed(const std::string& destination, const std::string& record_class, seq_range r) const {
   const auto at = centre_.find({destination, record_class});
-  if (at == centre_.end() || !at->second.has.contains(r))
+  if (at == centre_.end() || !at->second.ever(r))
     broken("contract 1: {} to {} of class {} count as delivered and {} does not have them", r.first, r.last,
            record_class, destination);
 }
 
-// -- the end ------------------------------------------------------------------------------------------------------------
+// -- the end ----------------------------------------------------------------------------------------------------------
 
 bool oracle::complete() const { return missing().empty(); }
 
@@ -215,8 +252,8 @@ void oracle::count() const {
   for (auto& [name, s] : streams_) {
     const auto told = s.stored + s.gaps;
     if (told > s.made || told + s.forgiven < s.made)
-      broken("contract 5: {} records of {} were produced; {} are delivered and {} told as gaps; {} may be lost with their "
-             "process", s.made, name, s.stored, s.gaps, s.forgiven);
+      broken("contract 5: {} records of {} were produced; {} are delivered and {} told as gaps; {} may be lost with "
+             "their process", s.made, name, s.stored, s.gaps, s.forgiven);
   }
 }
 

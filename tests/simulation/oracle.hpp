@@ -39,8 +39,13 @@ public:
   void reopened(const std::string& record_class, std::size_t batches) const;
   // -- the store's words
   void acknowledged(const std::string& producer, std::uint64_t seq) const;
-  void leased(const std::string& destination, const std::string& link, const std::string& record_class, seq_range r);
-  void lease_over(const std::string& destination, const std::string& link, const std::string& record_class, seq_range r);
+  /// `before`, `after`: who holds it as the store counts. One that gave way may have the batch on its way still.
+  void leased(const std::string& destination, const std::string& link, const std::string& record_class, seq_range r,
+              const std::vector<std::string>& before, const std::vector<std::string>& after);
+  /// How the store sends it.
+  void sent(const std::string& destination, const std::string& record_class, std::uint64_t first, bool backlog);
+  void lease_over(const std::string& destination, const std::string& link, const std::string& record_class,
+                  seq_range r);
   void leases_over(const std::string& destination, const std::string& link);
   void complete(const std::string& destination, const std::string& record_class, seq_range r);
 
@@ -55,6 +60,8 @@ public:
     blob payload;
   };
   void archived(const arrival& a);
+  /// Its disk is gone, and with it what the gateways were told is there.
+  void archive_lost(const std::string& destination);
   void confirmed(const std::string& destination, const std::string& record_class, seq_range r) const;
 
   /// Everything that is to be anywhere is there.
@@ -65,6 +72,8 @@ public:
 
   std::uint64_t records() const noexcept { return records_; }
   std::uint64_t late() const noexcept { return late_; }  ///< live records behind newer ones, from an ended lease
+  /// Backlog records behind newer ones: a suspected link still had them when those went.
+  std::uint64_t returned() const noexcept { return returned_; }
   bool lease_held(const std::string& destination, const std::string& link, const std::string& record_class,
                   std::uint64_t first) const;
 
@@ -82,7 +91,9 @@ private:
   };
   struct origin_state {
     range_set has;
-    std::map<const std::string*, std::uint64_t> live, backlog;  // last number of each stream
+    range_set had;  // on a disk that is gone
+    bool ever(seq_range r) const;
+    std::map<const std::string*, std::pair<std::uint64_t, std::uint64_t>> live, backlog;  // last of a stream, its batch
   };
   using lease_key = std::tuple<std::string, std::string, std::uint64_t>;  // destination, class, first
 
@@ -96,6 +107,9 @@ private:
   std::map<std::pair<std::string, std::string>, origin_state> centre_;  // destination, class
   std::map<lease_key, std::set<std::string>> leases_;
   std::map<std::pair<std::string, std::string>, std::set<std::pair<std::string, std::uint64_t>>> held_;  // dest, link
+  std::map<lease_key, std::uint64_t> backlog_since_;  // in the order in which they went as backlog for the first time
+  std::set<lease_key> was_live_;
+  std::uint64_t returned_ = 0;
   std::uint64_t epoch_ = 0;
   std::uint64_t records_ = 0;
   std::uint64_t late_ = 0;

@@ -24,7 +24,7 @@ site::~site() {
     c->watchers.clear();
 }
 
-// -- what differs from seed to seed -------------------------------------------------------------------------------------
+// -- what differs from seed to seed -----------------------------------------------------------------------------------
 
 void site::configure(dice& d) {
   config.name = "gateway";
@@ -98,15 +98,40 @@ void site::build() {
   watchdog->start();
 }
 
-// -- faults -------------------------------------------------------------------------------------------------------------
+// -- faults -----------------------------------------------------------------------------------------------------------
 
 void site::plan() {
   for (auto& f : schedule)
     w.after(f.at, [this, &f] {
-      w.trace("fault", "{}", f.text());
+      w.trace("fault", "{}", describe(f));
       begin(f);
       w.after(f.length, [this, &f] { over(f); });
     });
+}
+
+std::string site::describe(const fault& f) const {
+  using type = fault::type;
+  std::string which;
+  switch (f.what) {
+    case type::kill:
+    case type::hang:
+    case type::bus_flap: which = processes[f.which % processes.size()]->name; break;
+    case type::cut:
+      which = paths[f.which % paths.size()]->name + (f.direction == 0 ? ", to the centre only"
+                                                     : f.direction == 1 ? ", from the centre only" : "");
+      break;
+    case type::reset:
+    case type::slow:
+    case type::drain: which = paths[f.which % paths.size()]->name; break;
+    case type::archive_fails:
+    case type::archive_slow:
+    case type::archive_kill:
+    case type::archive_lost:
+    case type::archive_kill_in_commit: which = collectors[f.which % collectors.size()]->destination; break;
+    default: break;
+  }
+  return fmt::format("{:.3f} s, for {:.3f} s: {} {}", std::chrono::duration<double>(f.at).count(),
+                     std::chrono::duration<double>(f.length).count(), f.name(), which);
 }
 
 void site::begin(const fault& f) {
@@ -134,7 +159,17 @@ void site::begin(const fault& f) {
     case type::archive_slow: archive.slow = 80ms; return;
     case type::archive_kill: return centre_watchdogs[f.which % collectors.size()]->signal(c, "killed");
     case type::archive_kill_in_commit: c.kill_in_commit = true; return;
+    case type::archive_lost:
+      centre_watchdogs[f.which % collectors.size()]->signal(c, "killed, and its disk is lost");
+      archive.batches.clear();
+      archive.origins.clear();
+      return model.archive_lost(c.destination);
     case type::drain: return store->command(config.links[f.which % paths.size()].name, v1::LinkCommand::WHAT_DRAIN);
+    case type::bus_flap: {
+      const auto i = f.which % processes.size();
+      auto& bus = i == 0 || i > uplinks.size() ? acquisition->bus : uplinks[i - 1]->bus;
+      return bus->flap();
+    }
   }
 }
 
@@ -142,7 +177,10 @@ void site::over(const fault& f) {
   using type = fault::type;
   auto& p = *paths[f.which % paths.size()];
   switch (f.what) {
-    case type::hang: return processes[f.which % processes.size()]->wake();
+    case type::hang:
+      if (f.length < for_ever)
+        processes[f.which % processes.size()]->wake();
+      return;
     case type::cut: p.cut[gateway] = p.cut[centre] = false; return;
     case type::slow: p.delay = p.usual; return;
     case type::store_slow: disk.slow = {}; return;
@@ -152,7 +190,7 @@ void site::over(const fault& f) {
   }
 }
 
-// -- runs ---------------------------------------------------------------------------------------------------------------
+// -- runs -------------------------------------------------------------------------------------------------------------
 
 void site::run(time_point end) {
   while (w.step(end)) {
@@ -201,7 +239,8 @@ void site::run_liveness(duration faults, duration bound) {
     }
   }
   const auto why = model.missing();
-  throw violation(fmt::format("liveness: {:.0f} s after the last fault {}", std::chrono::duration<double>(bound).count(),
+  throw violation(fmt::format("liveness: {:.0f} s after the last fault {}",
+                              std::chrono::duration<double>(bound).count(),
                               why.empty() ? "the store or a source is not idle" : why));
 }
 

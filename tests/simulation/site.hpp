@@ -30,6 +30,7 @@ public:
   /// Safety: faults to the end. Liveness: they stop, and all must be where it belongs in time. Throws violation.
   void run_safety(duration length);
   void run_liveness(duration faults, duration bound);
+  std::string describe(const fault& f) const;
 
   world w;
   oracle model;

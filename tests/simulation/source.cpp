@@ -44,7 +44,7 @@ acquisition::timestamp acquisition_process::stamp() const {
   return {epoch_nanos + n, n};
 }
 
-// -- devices ------------------------------------------------------------------------------------------------------------
+// -- devices ----------------------------------------------------------------------------------------------------------
 
 void acquisition_process::device(std::size_t i) {
   auto& s = sources_[i];
@@ -90,7 +90,7 @@ void acquisition_process::take(source& s, std::uint64_t n) {
     close_batch(s);
 }
 
-// -- batches ------------------------------------------------------------------------------------------------------------
+// -- batches ----------------------------------------------------------------------------------------------------------
 
 void acquisition_process::after_records(source& s) {
   auto& at = *s.now;
@@ -132,7 +132,7 @@ void acquisition_process::carry_out(source& s, acquisition::producer::actions&& 
     });
 }
 
-// -- store --------------------------------------------------------------------------------------------------------------
+// -- store ------------------------------------------------------------------------------------------------------------
 
 acquisition_process::source* acquisition_process::of(const std::string& producer, std::uint64_t session) {
   for (auto& s : sources_)

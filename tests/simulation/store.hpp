@@ -20,7 +20,7 @@ namespace holdfast::simulation {
 
 class store_process;
 
-// -- to the store, from acquisition and uplinks -------------------------------------------------------------------------
+// -- to the store, from acquisition and uplinks -----------------------------------------------------------------------
 
 struct offer {
   std::string producer;
@@ -30,7 +30,13 @@ struct offer {
   blob payload;
 };
 struct delivered { std::string link; std::uint64_t session, epoch; ranges_by_class ranges; };
-struct rejected { std::string link; std::uint64_t session, epoch; std::string record_class; std::uint64_t first; int reason; };
+struct rejected {
+  std::string link;
+  std::uint64_t session, epoch;
+  std::string record_class;
+  std::uint64_t first;
+  int reason;
+};
 
 class writer {
 public:

@@ -7,7 +7,7 @@ namespace holdfast::simulation {
 
 using namespace std::chrono_literals;
 
-// -- time ---------------------------------------------------------------------------------------------------------------
+// -- time -------------------------------------------------------------------------------------------------------------
 
 void world::after(duration d, task what) {
   events_.push_back({now_ + std::max(d, duration(0)), ++steps_, std::move(what)});
@@ -34,7 +34,7 @@ void world::note(const std::string& who, const std::string& text) {
     lines_.pop_front();
 }
 
-// -- process ------------------------------------------------------------------------------------------------------------
+// -- process ----------------------------------------------------------------------------------------------------------
 
 void process::start() {
   alive_ = true;
@@ -83,7 +83,7 @@ void process::enter(task what) {
   hung_ ? held_.push_back(std::move(what)) : what();
 }
 
-// -- mailbox ------------------------------------------------------------------------------------------------------------
+// -- mailbox ----------------------------------------------------------------------------------------------------------
 
 void mailbox::send(task what) {
   waiting_.push_back(std::move(what));
@@ -111,7 +111,7 @@ void mailbox::run() {
   }
 }
 
-// -- bus ----------------------------------------------------------------------------------------------------------------
+// -- bus --------------------------------------------------------------------------------------------------------------
 
 bus_link::bus_link(process& client, process& server, std::function<void(bool)> there)
     : client_(client), server_(server), there_(std::move(there)) {
@@ -135,6 +135,13 @@ void bus_link::went(process& who) {
   if (!std::exchange(up_, false) || &who == &client_)
     return;
   client_.after(1ms, [this] { there_(false); });
+}
+
+void bus_link::flap() {
+  if (!up_)
+    return;
+  went(server_);
+  came();
 }
 
 void bus_link::send(process& from, process& to, time_point& last, task what) {

@@ -145,6 +145,8 @@ public:
   bus_link(process& client, process& server, std::function<void(bool)> there);
   void to_server(task what) { send(client_, server_, to_server_, std::move(what)); }
   void to_client(task what) { send(server_, client_, to_client_, std::move(what)); }
+  /// The connection breaks, and comes again.
+  void flap();
 
 private:
   void send(process& from, process& to, time_point& last, task what);
