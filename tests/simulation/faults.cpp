@@ -11,7 +11,7 @@ constexpr const char* names[] = {"kill", "kill in commit", "hang", "power cut", 
                                  "archive's disk slow", "kill collector", "kill collector in commit", "drain", "bus breaks",
                                  "lose archive"};
 // How often each comes, relative to the others.
-constexpr unsigned weights[] = {6, 6, 2, 1, 8, 5, 3, 2, 1, 2, 1, 2, 3, 1, 3, 1};
+constexpr unsigned weights[] = {6, 6, 2, 1, 8, 5, 3, 2, 4, 2, 2, 2, 3, 1, 4, 1};
 
 } // namespace
 

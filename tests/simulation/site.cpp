@@ -154,9 +154,9 @@ void site::begin(const fault& f) {
     case type::reset: return p.reset();
     case type::slow: p.delay = 4 * p.usual; return;
     case type::store_fails: disk.failing = std::max(disk.failing, w.now() + f.length); return;
-    case type::store_slow: disk.slow = 80ms; return;
+    case type::store_slow: disk.slow = f.direction == 0 ? 2500ms : 80ms; return;  // a worn card takes seconds
     case type::archive_fails: archive.failing = std::max(archive.failing, w.now() + f.length); return;
-    case type::archive_slow: archive.slow = 80ms; return;
+    case type::archive_slow: archive.slow = f.direction == 0 ? 2500ms : 80ms; return;
     case type::archive_kill: return centre_watchdogs[f.which % collectors.size()]->signal(c, "killed");
     case type::archive_kill_in_commit: c.kill_in_commit = true; return;
     case type::archive_lost:
