@@ -166,6 +166,8 @@ void collector_process::commit() {
       continue;
     disk_.batches_in_flight.push_back([this, a = a, stray = a.from && !site_.model.lease_held(
                                                       destination, a.from->link, a.origin.record_class, a.seqs.first)] {
+      w.trace(name, "stores {} {} {} to {} of {}", a.gap_reason != 0 ? "gap" : a.historical ? "backlog" : "live",
+              a.origin.record_class, a.seqs.first, a.seqs.last, a.from ? a.from->link : "a gap");
       disk_.batches[a.origin][a.seqs.first] = {static_cast<std::uint32_t>(a.seqs.count()), a.crc, a.gap_reason};
       site_.model.archived({destination, a.origin.epoch, a.origin.record_class, a.seqs, a.crc, a.gap_reason,
                             a.historical, stray, a.payload});

@@ -165,12 +165,14 @@ bool oracle::origin_state::ever(seq_range r) const {
 }
 
 void oracle::archive_lost(const std::string& destination) {
+  lost_ = true;
   for (auto& [key, o] : centre_) {
     if (key.first != destination)
       continue;
     for (auto& r : o.has.ranges())
       o.had.insert(r);
     o.has.clear();
+    o.gaps.clear();
     o.live.clear();
     o.backlog.clear();
   }
@@ -178,16 +180,28 @@ void oracle::archive_lost(const std::string& destination) {
 
 void oracle::archived(const arrival& a) {
   auto& o = centre_[{a.destination, a.record_class}];
-  if (epoch_ == 0)
-    epoch_ = a.epoch;
-  if (a.epoch != epoch_)
-    broken("the store began another epoch without cause");
+  if (std::exchange(o.epoch, a.epoch) != a.epoch) {
+    if (a.epoch != 1 && !lost_)
+      broken("the store began another epoch without cause");
+    o.live.clear();  // what was held goes once more
+    o.backlog.clear();
+  }
+  if (a.gap_reason == v1::GAP_REASON_CONFIRMED_BEFORE && o.ever(a.seqs)) {
+    for (auto& r : o.has.outside(a.seqs)) {
+      o.has.insert(r);
+      o.gaps.insert(r);
+    }
+    return;
+  }
+  if (a.epoch != 1)
+    for (auto& r : o.gaps.inside(a.seqs)) {  // it was held after all
+      o.gaps.erase(r);
+      o.has.erase(r);
+    }
   if (o.has.touches(a.seqs))
     broken("contract 3: {} stores {} to {} of class {} twice", a.destination, a.seqs.first, a.seqs.last,
            a.record_class);
   o.has.insert(a.seqs);
-  if (a.gap_reason == v1::GAP_REASON_CONFIRMED_BEFORE && o.had.contains(a.seqs))
-    return;
   const auto& given = batches_[a.record_class];
   const auto b = given.find(a.seqs.first);
   if (b == given.end() || b->second.last != a.seqs.last)

@@ -91,7 +91,9 @@ private:
   };
   struct origin_state {
     range_set has;
-    range_set had;  // on a disk that is gone
+    range_set had;   // on a disk that is gone
+    range_set gaps;  // of has: a gap says that it was there
+    std::uint64_t epoch = 0;
     bool ever(seq_range r) const;
     std::map<const std::string*, std::pair<std::uint64_t, std::uint64_t>> live, backlog;  // last of a stream, its batch
   };
@@ -110,7 +112,7 @@ private:
   std::map<lease_key, std::uint64_t> backlog_since_;  // in the order in which they went as backlog for the first time
   std::set<lease_key> was_live_;
   std::uint64_t returned_ = 0;
-  std::uint64_t epoch_ = 0;
+  bool lost_ = false;  // an archive; then a store may have to begin another epoch
   std::uint64_t records_ = 0;
   std::uint64_t late_ = 0;
 };
