@@ -38,11 +38,12 @@ enum class defect {
 };
 
 inline constexpr std::array<std::string_view, 27> defect_names{
-  "none", "ack_before_commit", "dispatch_before_commit", "welcome_from_memory", "producer_row_late", "head_not_saved",
-  "roll_back_forgotten", "removal_by_any", "removal_unconfirmed", "lease_forgotten", "lease_doubled",
-  "historical_forgotten", "window_ignored", "delivered_when_sent", "acknowledged_up_to", "batches_swapped",
-  "reconnect_forgotten", "archive_ack_before_commit", "duplicates_stored", "archive_torn", "give_back_forgotten",
-  "refused_stored", "tail_dropped", "classes_mixed", "gaps_untold", "position_ahead", "hang_unseen"};
+  "none", "ack_before_commit", "dispatch_before_commit", "welcome_from_memory", "producer_row_late",
+  "head_not_saved", "roll_back_forgotten", "removal_by_any", "removal_unconfirmed", "lease_forgotten",
+  "lease_doubled", "historical_forgotten", "window_ignored", "delivered_when_sent", "acknowledged_up_to",
+  "batches_swapped", "reconnect_forgotten", "archive_ack_before_commit", "duplicates_stored",
+  "archive_torn", "give_back_forgotten", "refused_stored", "tail_dropped", "classes_mixed", "gaps_untold",
+  "position_ahead", "hang_unseen"};
 
 constexpr std::string_view to_string(defect d) { return defect_names[static_cast<std::size_t>(d)]; }
 

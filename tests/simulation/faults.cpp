@@ -8,8 +8,8 @@ namespace {
 
 constexpr const char* names[] = {"kill", "kill in commit", "hang", "power cut", "cut", "reset", "slow link",
                                  "store cannot write", "store's disk slow", "archive cannot write",
-                                 "archive's disk slow", "kill collector", "kill collector in commit", "drain", "bus breaks",
-                                 "lose archive"};
+                                 "archive's disk slow", "kill collector", "kill collector in commit", "drain",
+                                 "bus breaks", "lose archive"};
 // How often each comes, relative to the others.
 constexpr unsigned weights[] = {6, 6, 2, 1, 8, 5, 3, 2, 4, 2, 2, 2, 3, 1, 4, 1};
 

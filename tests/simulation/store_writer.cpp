@@ -61,15 +61,15 @@ void writer::on_hello(const std::string& producer, std::uint64_t session, const 
     const auto row = producers_.hello(producer, session, record_class, "acquisition");
     const auto last = process_.w.has(defect::welcome_from_memory) ? taken : row.committed;
     process_.w.trace("store", "welcomes {} after batch {}", producer, last);
-    site_.acquisition->bus->to_client([=, this, w = window()] {
-      site_.acquisition->on_welcome(producer, session, last, row.position, w);
-    });
+    auto& to = *site_.acquisition;
+    to.bus->to_client([=, &to, w = window()] { to.on_welcome(producer, session, last, row.position, w); });
   };
   process_.w.has(defect::welcome_from_memory) ? answer() : commit(answer);  // nothing of this producer may be between
 }
 
 void writer::refuse(const offer& o) {
-  site_.acquisition->bus->to_client([=, this] { site_.acquisition->on_refusal(o.producer, o.session); });
+  auto& to = *site_.acquisition;
+  to.bus->to_client([=, &to] { to.on_refusal(o.producer, o.session); });
 }
 
 void writer::on_offer(const offer& o) {
@@ -250,8 +250,9 @@ void writer::tell_space() {
 void writer::acknowledge(const std::string& producer) {
   const auto& row = *producers_.find(producer);
   site_.model.acknowledged(producer, row.committed);
-  site_.acquisition->bus->to_client([=, this, session = row.session, last = row.committed, w = window()] {
-    site_.acquisition->on_ack(producer, session, last, w);
+  auto& to = *site_.acquisition;
+  to.bus->to_client([=, &to, session = row.session, last = row.committed, w = window()] {
+    to.on_ack(producer, session, last, w);
   });
 }
 

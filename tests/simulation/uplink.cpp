@@ -91,6 +91,8 @@ void uplink_process::on_dispatch(std::uint64_t session, const wire& m) {
   auto& s = *me_;
   if (session != s.id || !s.established)
     return;
+  if (!s.store_reachable || s.hello.asking())
+    return;
   if (w.has(defect::batches_swapped) && !s.held_back && w.load.yes(0.1)) {
     s.held_back = m;
     return;

@@ -126,8 +126,8 @@ void bus_link::came() {
   w.after(w.load.between(1ms, 150ms), [this, c = client_.life(), s = server_.life()] {
     if (up_ || !client_.alive() || !server_.alive() || client_.life() != c || server_.life() != s)
       return;
-    up_ = true;
-    client_.enter([this] { there_(true); });
+    up_ = true;  // messages go before the client is told: that comes by another socket
+    client_.after(client_.w.load.between(0ms, 5ms), [this] { there_(true); });
   });
 }
 
