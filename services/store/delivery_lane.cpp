@@ -118,6 +118,23 @@ void delivery_lane::want_copies(const std::string& link, const std::string& from
       want_copy(first, link);
 }
 
+void delivery_lane::make_way(const std::string& link, const std::vector<std::string>& carriers,
+                             const std::function<bool(std::uint64_t first)>& has) {
+  const auto carries = [&](auto& name) { return std::find(carriers.begin(), carriers.end(), name) != carriers.end(); };
+  for (auto at = leases_.begin(); at != leases_.end(); ++at) {
+    auto& l = at->second;
+    if (l.held_by(link) || (!l.second.empty() && carries(l.first) && carries(l.second)))
+      continue;
+    if (!l.second.empty() && !carries(l.first))
+      std::swap(l.first, l.second);
+    l.second.clear();
+    if (!has(at->first))
+      continue;
+    l.second = link;
+    forget_copies(at);
+  }
+}
+
 void delivery_lane::no_copy(std::uint64_t first, const std::string& link) {
   if (auto wanted = copies_.find(link); wanted != copies_.end())
     for (auto& of_kind : wanted->second)
@@ -186,6 +203,13 @@ bool delivery_lane::rejected(std::uint64_t first, const std::string& link, bool 
   else
     end_lease(l, link, aside ? &parked_ : &backlog_);
   return true;
+}
+
+std::vector<std::string> delivery_lane::holders(std::uint64_t first) const {
+  const auto l = leases_.find(first);
+  if (l == leases_.end())
+    return {};
+  return l->second.second.empty() ? std::vector{l->second.first} : std::vector{l->second.first, l->second.second};
 }
 
 bool delivery_lane::checks(std::uint64_t first) const {

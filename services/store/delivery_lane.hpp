@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
@@ -48,6 +49,10 @@ public:
   /// What others hold is to go over `link` as well: one batch, all, or all that `from` holds.
   void want_copy(std::uint64_t first, const std::string& link);
   void want_copies(const std::string& link, const std::string& from = {});
+  /// A batch has two leases at most: before `link` is to have what others hold, the lease of one that carries no longer
+  /// gives way to it. It needs no copy of what it `has` on its way already.
+  void make_way(const std::string& link, const std::vector<std::string>& carriers,
+                const std::function<bool(std::uint64_t first)>& has);
   void no_copy(std::uint64_t first, const std::string& link);
   void no_copies(const std::string& link) { copies_.erase(link); }
 
@@ -65,6 +70,8 @@ public:
   /// Over this link the destination did not take the batch that begins at `first`, or does not have it; `aside`: it is
   /// not offered again before unpark(). False: the link does not hold it.
   bool rejected(std::uint64_t first, const std::string& link, bool aside);
+  /// Links that have the batch which begins there: two at most.
+  std::vector<std::string> holders(std::uint64_t first) const;
   /// The lease that begins there is a comparison.
   bool checks(std::uint64_t first) const;
   void unpark();

@@ -113,9 +113,16 @@ void dispatch_plan::route(const std::string& record_class, const link::route& r)
 
 // What is on its way is on its way over all that carry it now.
 void dispatch_plan::complete(lane& l) {
-  if (l.over)
-    for (auto& [link, state] : links_)
-      holds(l.over->same, link) ? l.want_copies(link) : l.no_copies(link);
+  if (!l.over)
+    return;
+  for (auto& [link, state] : links_) {
+    if (!holds(l.over->same, link)) {
+      l.no_copies(link);
+      continue;
+    }
+    l.make_way(link, l.over->same, [&](std::uint64_t first) { return state.carries.contains({l.what.name, first}); });
+    l.want_copies(link);
+  }
 }
 
 void dispatch_plan::release(const std::string& link) {
@@ -214,7 +221,10 @@ void dispatch_plan::leased(const order& o, seq_range batch, std::uint64_t bytes,
     for (auto& other : l.over->same)
       if (ready(other))
         l.want_copy(batch.first, other);
-  link.carries[{o.record_class, batch.first}] = {batch.last, bytes, historical, link.pace.leased(bytes, now)};
+  const std::pair key{o.record_class, batch.first};
+  if (const auto earlier = link.carries.find(key); earlier != link.carries.end())
+    answered(link, earlier->second, now);  // its lease had given way; one answer comes for both
+  link.carries[key] = {batch.last, bytes, historical, link.pace.leased(bytes, now)};
   link.in_flight += bytes;
   link.backlog_in_flight += historical ? bytes : 0;
   const auto weight = static_cast<double>(bytes);

@@ -110,6 +110,8 @@ public:
   std::uint64_t parked_records() const;
   /// Lowest number that is not confirmed.
   std::optional<std::uint64_t> oldest(const std::string& record_class) const;
+  /// Links that have the batch which begins there leased.
+  std::vector<std::string> holders(const std::string& record_class, std::uint64_t first) const;
 
 private:
   struct way {

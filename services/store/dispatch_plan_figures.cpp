@@ -40,4 +40,9 @@ std::optional<std::uint64_t> dispatch_plan::oldest(const std::string& record_cla
   return l == nullptr ? std::nullopt : l->oldest();
 }
 
+std::vector<std::string> dispatch_plan::holders(const std::string& record_class, std::uint64_t first) const {
+  auto* l = find(record_class);
+  return l == nullptr ? std::vector<std::string>{} : l->holders(first);
+}
+
 } // namespace holdfast::store

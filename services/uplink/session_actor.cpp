@@ -98,6 +98,8 @@ void session_state::ready(const v1::WireWelcome& w) {
 void session_state::on_dispatch(const v1::Dispatch& d, const blob& payload) {
   if (!established)
     return;  // its lease went back with LinkDown
+  if (!store_reachable || hello.asking())
+    return;  // the bus broke: what went before this may be lost, and the leases of all end with our hello
   if (payload.size() > max_frame) {
     v1::Rejected r;
     r.set_record_class(d.record_class());

@@ -45,8 +45,13 @@ struct model {
     auto it = fates[o->record_class].find(o->todo.first);
     REQUIRE(it != fates[o->record_class].end());
     auto& f = it->second;
-    REQUIRE(f.holders.size() == (o->copy ? 1 : 0));  // never more than two, nor two where one was asked for
-    REQUIRE_FALSE(f.holders.contains(o->link));      // never two on one link
+    const auto held = plan.holders(o->record_class, o->todo.first);
+    REQUIRE(held.size() == (o->copy ? 1 : 0));  // never more than two, nor two where one was asked for
+    REQUIRE(std::find(held.begin(), held.end(), o->link) == held.end());  // never two on one link
+    for (auto& link : held)
+      REQUIRE(f.holders.contains(link));
+    if (!routed)  // where nothing gives way
+      REQUIRE(f.holders.size() == held.size());
     REQUIRE_FALSE(f.delivered);
     REQUIRE(plan.ready(o->link));
     REQUIRE_FALSE(resting.contains(o->link));
@@ -62,7 +67,7 @@ struct model {
       last_live[o->record_class] = f.first;
     } else {
       for (auto& [first, earlier] : fates[o->record_class])  // the backlog goes in order
-        if (first < f.first && !earlier.delivered && earlier.holders.empty())
+        if (first < f.first && !earlier.delivered && plan.holders(o->record_class, first).empty())
           REQUIRE(live_contains(o->record_class, first));
     }
     f.holders.insert(o->link);

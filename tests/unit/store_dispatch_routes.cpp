@@ -93,6 +93,37 @@ TEST_CASE("what a suspected link holds goes over the next one, in order and befo
   CHECK_FALSE(p.oldest("telemetry"));
 }
 
+TEST_CASE("of two links that have a batch, one that no longer carries gives way, so that nothing newer overtakes", "[store]") {
+  auto p = ready_links("abc", {{"b", "c"}, "", "a"});
+  p.stored("telemetry", {1, 10});
+  CHECK(steps(p) == orders{"b telemetry 1", "c telemetry 1"});
+  p.route("telemetry", {{"a", "c"}, "", "b"});  // b is suspected
+  p.share("b");
+  p.stored("telemetry", {11, 20});
+  CHECK(steps(p) == orders{"a telemetry 1", "a telemetry 11", "c telemetry 11"});
+  CHECK(p.holders("telemetry", 1) == orders{"c", "a"});
+  p.route("telemetry", {{"b", "c"}, "", "a"});  // it answers, and has the first on its way already
+  CHECK(steps(p) == orders{"b telemetry 11"});
+  CHECK(p.holders("telemetry", 1) == orders{"c", "b"});
+  CHECK(p.acknowledged("b", "telemetry", {1, 20}, start).size() == 2);
+  CHECK(p.in_flight_bytes("b") == 0);
+}
+
+TEST_CASE("a batch that comes back to a link which has it on its way fills its window once", "[store]") {
+  auto p = ready_links("bc", {{"b", "c"}, "", ""});
+  p.stored("telemetry", {1, 10});
+  CHECK(steps(p) == orders{"b telemetry 1", "c telemetry 1"});
+  p.link_ready("a", 100'000);
+  p.route("telemetry", {{"a", "c"}, "", ""});
+  CHECK(p.holders("telemetry", 1) == orders{"c"});
+  p.link_down("c");
+  p.route("telemetry", {{"b"}, "", ""});
+  CHECK(steps(p) == orders{"b telemetry 1 h"});
+  CHECK(p.in_flight_bytes("b") == 100);
+  p.acknowledged("b", "telemetry", {1, 10}, start);
+  CHECK(p.in_flight_bytes("b") == 0);
+}
+
 TEST_CASE("a released link gets nothing before it carries again", "[store]") {
   dispatch_plan p(classes, 20);
   p.link_ready("a", 1000);

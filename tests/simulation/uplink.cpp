@@ -1,0 +1,218 @@
+// SESSION: its life, the store's side and the link.
+
+#include "tests/simulation/uplink.hpp"
+
+#include "tests/simulation/store.hpp"
+
+namespace holdfast::simulation {
+
+using namespace std::chrono_literals;
+
+namespace {
+// As in session_actor.cpp and session_link.cpp.
+constexpr auto tick_period = 250ms;
+constexpr int acknowledgement_timeouts = 3;
+constexpr auto status_period = 1s;
+constexpr auto last_answers = 2s;
+constexpr auto soonest = 1ms;
+} // namespace
+
+uplink_process::uplink_process(site& s, std::size_t number)
+    : process(s.w, "uplink-" + s.config.links[number].name), site_(s), number_(number) {}
+
+uplink_process& uplink_process::of(site& s, const std::string& link) {
+  for (std::size_t i = 0; i < s.config.links.size(); ++i)
+    if (s.config.links[i].name == link)
+      return *s.uplinks[i];
+  throw violation("the store speaks to a link that is not configured");
+}
+
+void uplink_process::connect_bus() {
+  bus = std::make_unique<bus_link>(*this, *site_.store, [this](bool yes) { on_store_there(yes); });
+}
+
+void uplink_process::boot() {
+  me_ = std::make_unique<state>(link());
+  me_->id = w.load.next() | 1;
+  after(tick_period, [this] { tick(); });
+}
+
+void uplink_process::end() {
+  me_.reset();
+  site_.paths[number_]->process_ended(*this);
+}
+
+// -- store ------------------------------------------------------------------------------------------------------------
+
+void uplink_process::on_store_there(bool yes) {
+  me_->store_reachable = yes;
+  me_->hello.over();
+  if (yes)
+    say_hello();
+}
+
+void uplink_process::say_hello() {
+  auto& s = *me_;
+  if (!s.store_reachable)
+    return;
+  s.hello.said(w.now());
+  after(s.hello.wait(), [this] {
+    if (me_->hello.due(w.now()))
+      say_hello();
+  });
+  to_store([&to = *site_.store, name = link().name, id = s.id, d = link().destination] {
+    to.dispatch->box.send([&at = *to.dispatch, name, id, d] { at.on_hello(name, id, d); });
+  });
+}
+
+void uplink_process::on_welcome(std::uint64_t session, std::uint64_t epoch) {
+  auto& s = *me_;
+  if (session != s.id)
+    return;
+  const bool same = s.welcomed && s.epoch == epoch;
+  s.hello.over();
+  s.welcomed = true;
+  s.epoch = epoch;
+  s.wanted = true;
+  s.unwanted_since = {};
+  if (s.line && (s.established || !same))
+    forget_line("the store began anew");
+  report();
+  if (!s.line)
+    connect();
+}
+
+void uplink_process::on_refusal(std::uint64_t session, v1::LinkRefusal::Reason) {
+  if (session == me_->id && !me_->hello.asking())
+    say_hello();
+}
+
+void uplink_process::on_dispatch(std::uint64_t session, const wire& m) {
+  auto& s = *me_;
+  if (session != s.id || !s.established)
+    return;
+  if (!s.store_reachable || s.hello.asking())
+    return;
+  if (w.has(defect::batches_swapped) && !s.held_back && w.load.yes(0.1)) {
+    s.held_back = m;
+    return;
+  }
+  s.line->send(gateway, m);
+  if (s.outstanding == 0)
+    s.progress = w.now();
+  s.outstanding += m.seqs.count();
+  s.watch.sent(m.text, m.seqs.first, m.payload.size(), m.historical, w.now());
+  s.in_flight += m.payload.size();
+  s.bytes_out[m.text + ' ' + std::to_string(m.seqs.first)] = m.payload.size();
+  if (s.in_flight > link().window.count + (1 << 12))
+    throw violation(fmt::format("contract 8: {} bytes are on their way on {}, whose window is {}", s.in_flight, name,
+                                link().window.count));
+  if (w.has(defect::delivered_when_sent))
+    to_store([&to = *site_.store, d = delivered{link().name, s.id, s.epoch, {{m.text, {m.seqs}}}}] {
+      to.dispatch->box.send([&at = *to.dispatch, d] { at.on_delivered(d); });
+    });
+  watched();
+  if (s.held_back)
+    on_dispatch(session, *std::exchange(s.held_back, std::nullopt));
+}
+
+void uplink_process::on_order(std::uint64_t session, bool wanted) {
+  auto& s = *me_;
+  if (session != s.id)
+    return;
+  const bool wakes = !s.wanted && wanted;
+  s.wanted = wanted;
+  if (!s.wanted && s.unwanted_since == time_point{})
+    s.unwanted_since = w.now();
+  if (!s.wanted)
+    return rest_if_done();
+  s.unwanted_since = {};
+  if (wakes && !s.line && s.welcomed)
+    connect();
+}
+
+void uplink_process::rest_if_done() {
+  auto& s = *me_;
+  if (s.wanted)
+    return;
+  const bool answered = !s.established || s.outstanding == 0;
+  if (s.line && (answered || w.now() - s.unwanted_since >= last_answers))
+    drop("not wanted");
+}
+
+// -- the link ---------------------------------------------------------------------------------------------------------
+
+void uplink_process::ping(std::uint64_t id) { me_->line->send(gateway, {.what = wire::type::ping, .id = id}); }
+
+void uplink_process::look() {
+  if (me_->line)
+    me_->watch.path(me_->line->figures(), w.now());
+  me_->watch.tick(w.now());
+  watched();
+}
+
+void uplink_process::watched() {
+  auto& s = *me_;
+  const auto due = s.watch.take(w.now());
+  for (auto p : due.pings)
+    if (s.established)
+      ping(p);
+  if (due.changed) {
+    w.trace(name, "{}: {}", link::to_string(s.watch.health(w.now())), s.watch.cause());
+    report();
+  }
+  const auto next = s.watch.next_deadline();
+  if (!next || (s.armed && *s.armed <= *next))
+    return;
+  s.armed = next;
+  after(std::max<duration>(*next - w.now(), soonest), [this, at = *next] {
+    if (me_->armed != at)
+      return;
+    me_->armed.reset();
+    look();
+  });
+}
+
+void uplink_process::report() {
+  auto& s = *me_;
+  s.reported = w.now();
+  if (!s.welcomed || !s.store_reachable || s.hello.asking())
+    return;
+  v1::LinkStatus status;
+  status.set_link(link().name);
+  status.set_session(s.id);
+  s.watch.describe(status, w.now());
+  to_store([&to = *site_.store, status] {
+    to.dispatch->box.send([&at = *to.dispatch, status] { at.on_status(status); });
+  });
+}
+
+void uplink_process::tick() {
+  auto& s = *me_;
+  after(tick_period, [this] { tick(); });
+  if (s.established && s.store_reachable && !s.hello.asking())  // so that a store that does not know us says so
+    to_store([&to = *site_.store, d = delivered{link().name, s.id, s.epoch, {}}] {
+      to.dispatch->box.send([&at = *to.dispatch, d] { at.on_delivered(d); });
+    });
+  look();
+  const auto now = w.now();
+  if (now - s.reported >= status_period)
+    report();
+  rest_if_done();
+  if (!s.established) {
+    if (s.line && s.opened && now - s.opened_at > link().connect_timeout)
+      drop("no welcome");
+    return;
+  }
+  s.life.carried(s.line->figures(), now);
+  if (s.outstanding > 0 && s.life.overdue(s.progress, acknowledgement_timeouts * link().heartbeat_timeout, now))
+    return drop("no acknowledgement");
+  if (s.life.dead(now))
+    return drop("no answer");
+  if (const auto next = s.watch.next_deadline(); next && *next < now + link().heartbeat_timeout / 2)
+    return;
+  if (auto due = s.life.ping_due(now))
+    ping(*due);
+}
+
+} // namespace holdfast::simulation
