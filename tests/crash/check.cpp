@@ -51,9 +51,10 @@ std::vector<plan> plans(const std::vector<step>& steps, const options& o) {
   std::vector<plan> out;
   for (std::size_t i = 0; i < steps.size(); ++i) {
     const auto k = steps[i].what;
-    if (k != kind::sent && k != kind::received && k != kind::started)
+    const bool sync = k == kind::synced || k == kind::stable;
+    if (!sync && k != kind::sent && k != kind::received && k != kind::started)
       changes.push_back(i + 1);
-    if (k != kind::synced && k != kind::stable)
+    if (!sync)
       continue;
     for (auto l : {loss::nothing, loss::everything})
       out.push_back({i, l, 0});
@@ -65,7 +66,8 @@ std::vector<plan> plans(const std::vector<step>& steps, const options& o) {
   const auto first_start = std::min<std::size_t>(changes.size(), 100);
   while (out.size() < o.states) {
     const auto among = random() % 20 == 0 ? first_start : changes.size();
-    out.push_back({changes[random() % among], static_cast<loss>(random() % loss_kinds), random()});
+    const auto lost = static_cast<loss>(static_cast<int>(loss::tail) + random() % (loss_kinds - 2));
+    out.push_back({changes[random() % among], lost, random()});
   }
   std::sort(out.begin(), out.end());
   return out;

@@ -39,7 +39,8 @@ void take(std::string_view payload) {
   v1::Batch batch;
   if (!batch.ParseFromArray(payload.data(), static_cast<int>(payload.size())))
     return;
-  claim(!counted || *counted == static_cast<std::uint64_t>(batch.records_size()), "records are counted as they are read");
+  claim(!counted || *counted == static_cast<std::uint64_t>(batch.records_size()),
+        "records are counted as they are read");
   print(batch);
 }
 
