@@ -32,18 +32,22 @@ std::vector<blob> parts(input& in) {
   return out;
 }
 
+// The same messages again and again: what is kept of them must not grow.
 void fleet(input& in) {
   health::fleet f("plant", "1", {{"store"}, {"watchdog"}, {"health", true, true}});
   health::instant now{health::milliseconds(1000), 1'700'000'000'000};
-  while (!in.empty()) {
-    const bool status = in.coin();
-    const auto n = in.number(5);
-    std::vector<blob> message;
-    for (unsigned i = 0; i < n; ++i)
-      message.emplace_back(std::string(in.piece()));
-    status ? f.take_status(message, now) : f.take(message, now);
-    now.monotonic += health::milliseconds(100);
-    f.turn(now);
+  const auto rounds = 1 + (in.number(32) == 0 ? 250U : 0U);
+  const auto messages = in;
+  for (unsigned round = 0; round < rounds; ++round) {
+    for (auto left = messages; !left.empty();) {
+      const bool status = left.coin();
+      std::vector<blob> message(left.number(5));
+      for (auto& part : message)
+        part = blob(std::string(left.piece()));
+      status ? f.take_status(message, now) : f.take(message, now);
+      now.monotonic += health::milliseconds(round % 2 == 0 ? 100 : 3000);
+      f.turn(now);
+    }
   }
   const auto picture = f.snapshot(now);
   claim(picture->journal.size() <= health::fleet::journal_limit, "the journal is bounded");

@@ -24,6 +24,7 @@ struct outcome {
 
 outcome read(std::string_view text, std::uint32_t seed) {
   net::wire_reader reader(most, most);
+  std::vector<net::wire_reader::frame> kept;  // their bytes must stay what they were
   outcome out;
   const auto feed = [&](std::string_view chunk) {
     while (!chunk.empty() && out.error.empty()) {
@@ -34,7 +35,7 @@ outcome read(std::string_view text, std::uint32_t seed) {
       reader.filled(n);
       chunk.remove_prefix(n);
       while (auto f = reader.next())
-        out.frames.emplace_back(f->header.view(), f->payload.view());
+        kept.push_back(std::move(*f));
       out.error = reader.error();
     }
     return out.error.empty();
@@ -43,6 +44,8 @@ outcome read(std::string_view text, std::uint32_t seed) {
     feed(text);
   else
     in_chunks(text, seed, feed);
+  for (auto& f : kept)
+    out.frames.emplace_back(f.header.view(), f.payload.view());
   return out;
 }
 
