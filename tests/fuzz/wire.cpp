@@ -42,7 +42,7 @@ outcome read(std::string_view text, std::uint32_t seed) {
     return out.error.empty();
   };
   // Some go on until the reader has to make room while frames are held.
-  const auto rounds = text.size() % 8 == 1 ? past_a_buffer / text.size() : 1;
+  const auto rounds = text.size() % 64 == 1 ? past_a_buffer / text.size() : 1;
   for (std::size_t i = 0; i < rounds && out.error.empty(); ++i) {
     if (seed == 0)
       feed(text);
