@@ -49,30 +49,35 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const std::uint64_t base = in.coin() ? UINT64_MAX - numbers + 1 : 1;
   const collector::origin o{"plant", 1, "telemetry"};
   collector::inbox inbox;
-  range_set set;
   plain held;
+  range_set set;  // into which all goes, there or not
+  plain in_set;
   for (unsigned i = 0; i < 100 && !in.empty(); ++i) {
     const auto what = in.number(3);
     const auto r = draw(in, base);
     const auto expected = (held & r.set).none() ? verdict::fresh : (held & r.set) == r.set ? verdict::duplicate
                                                                                            : verdict::overlap;
     claim(plain_of(inbox.missing(o, r.real), base) == (r.set & ~held), "what is missing");
-    claim(set.contains(r.real) == ((held & r.set) == r.set) && set.touches(r.real) == (held & r.set).any(),
+    claim(set.contains(r.real) == ((in_set & r.set) == r.set) && set.touches(r.real) == (in_set & r.set).any(),
           "what is there");
-    claim(plain_of(set.inside(r.real), base) == (held & r.set), "what of it is there");
+    claim(plain_of(set.inside(r.real), base) == (in_set & r.set), "what of it is there");
     if (what == 0) {
       claim(inbox.look(o, r.real) == expected && inbox.take(o, r.real) == expected, "fresh, duplicate or overlap");
-      if (expected != verdict::fresh)
-        continue;
+      if (expected == verdict::fresh)
+        held |= r.set;
+    } else if (what == 1) {
       set.insert(r.real);
-      held |= r.set;
-    } else if (what == 1 && expected == verdict::duplicate) {
-      inbox.give_back(o, r.real);
+      in_set |= r.set;
+    } else {
+      if (expected == verdict::duplicate) {
+        inbox.give_back(o, r.real);
+        held &= ~r.set;
+      }
       set.erase(r.real);
-      held &= ~r.set;
+      in_set &= ~r.set;
     }
-    claim(plain_of(inbox.ranges(o), base) == held && plain_of(set.ranges(), base) == held
-            && set.count() == held.count(), "what is held");
+    claim(plain_of(inbox.ranges(o), base) == held && plain_of(set.ranges(), base) == in_set
+            && set.count() == in_set.count(), "what is held");
   }
   return 0;
 }
