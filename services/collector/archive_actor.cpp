@@ -97,6 +97,8 @@ void archive_state::on_arrived(const arrived& a) {
   beat->beat();
   if (full)
     return;  // no acknowledgement: the gateway keeps it and comes again
+  if (a.from->refused())
+    return;  // what came before it was not stored, and whatever is must be in order
   if (a.gap_reason != 0)
     return take_gap(a);
   using verdict = inbox::verdict;

@@ -44,6 +44,7 @@ public:
   void send_rejected(const v1::Rejected& r, std::size_t cost);
   /// Tells the gateway why and closes.
   void refuse(const std::string& why);
+  bool refused() const noexcept { return refused_; }
 
 private:
   void read();
@@ -67,7 +68,7 @@ private:
   bool reading_ = false;
   bool closed_ = false;
   std::string last_word_;       // not empty: closes when everything is written
-  std::atomic<bool> refused_{false};  // nothing more is read; ARCHIVE refuses too
+  std::atomic<bool> refused_{false};  // nothing more is read, nor stored; ARCHIVE refuses too
   bool heard_ = true;           // since the last idle check
   std::string gateway_;         // empty: no hello yet
   std::uint64_t epoch_ = 0;
