@@ -33,7 +33,7 @@ std::optional<std::uint64_t> count_records(std::string_view batch) noexcept {
   while (!batch.empty()) {
     std::uint64_t tag = 0;
     std::uint64_t length = 0;
-    if (!take_varint(batch, tag))
+    if (!take_varint(batch, tag) || tag > UINT32_MAX)  // Protobuf drops the bits above and sees a tag there
       return std::nullopt;
     bool sound = false;
     switch (tag & 7) {

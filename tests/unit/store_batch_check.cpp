@@ -24,3 +24,13 @@ TEST_CASE("the records of a batch are counted without parsing them", "[store]") 
   CHECK_FALSE(store::count_records("not a batch at all"));
   CHECK_FALSE(store::count_records(std::string(11, '\xFF')));
 }
+
+// Found by fuzzing. Counted as none, it would shift the number of every record behind it.
+TEST_CASE("a record behind a tag of more than 32 bits is not overlooked", "[store]") {
+  const std::string record("\x32\x02\x08\x00", 4);
+  const std::string long_tag("\xB2\x80\x80\x80\x10\x02\x08\x00", 8);
+  v1::Batch b;
+  REQUIRE(b.ParseFromString(record + long_tag));
+  CHECK(b.records_size() == 2);
+  CHECK_FALSE(store::count_records(record + long_tag));
+}
