@@ -117,6 +117,15 @@ void complete_data_file(const std::string& directory) {
     throw error(errno, fmt::format("failed to complete {}: {}", path, std::strerror(errno)));
 }
 
+int sync_names(const std::string& directory) {
+  for (auto& path : {directory, (fs::path(directory) / "..").string()}) {
+    const descriptor d(path, O_RDONLY | O_DIRECTORY);
+    if (d.fd >= 0 && ::fsync(d.fd) != 0 && errno != EINVAL)  // EINVAL: this file system knows no such thing
+      return errno;
+  }
+  return 0;
+}
+
 void back_lock_file(const std::string& directory) {
   const auto path = (fs::path(directory) / "lock.mdb").string();
   const descriptor file(path, O_RDWR | O_CREAT);

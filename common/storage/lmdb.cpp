@@ -88,6 +88,8 @@ void environment::open(std::uint64_t map_bytes) {
     rc = ::mdb_env_set_mapsize(env_, map_bytes);
   if (rc == 0)
     rc = ::mdb_env_open(env_, directory_.c_str(), flags, 0600);
+  if (rc == 0 && !read_only_)
+    rc = sync_names(directory_);
   if (rc != 0) {
     ::mdb_env_close(env_);
     if (rc == MDB_VERSION_MISMATCH || rc == MDB_INVALID)  // data.mdb's meta pages were seen to be sound
