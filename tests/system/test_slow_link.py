@@ -8,9 +8,9 @@ from peers.slow_net import bring_up, in_own_network, slow_down
 sys.path.insert(0, str(ROOT / "tests/examples"))
 from producer import Producer, numbered_batch  # noqa: E402
 
-BATCHES = 20
-RECORDS = 10000  # of a batch: about 64 KiB, 2 s at 256 kbit/s, longer than heartbeat_timeout
-LINK = {"window": "1MiB", "heartbeat_interval": "500ms", "heartbeat_timeout": "1900ms"}
+BATCHES = 13
+RECORDS = 16000  # of a batch: about 102 KiB, 3.2 s at 256 kbit/s, longer than heartbeat_timeout
+LINK = {"window": "1MiB", "heartbeat_interval": "1s", "heartbeat_timeout": "3s"}
 
 
 def test_slow_link(directory, report):
@@ -30,7 +30,7 @@ def fill_a_slow_link(directory, report):
             producer.send(numbered_batch("numbers", batch * RECORDS, RECORDS), RECORDS)
         producer.flush()
         producer.close()
-        wait_for(lambda: (gateway.metric("store", "holdfast_store_in_flight_bytes") or 0) > 900_000, 10,
+        wait_for(lambda: (gateway.metric("store", "holdfast_store_in_flight_bytes") or 0) > 900_000, 60,
                  "a full window")
         wait_for(lambda: gateway.unsent() == 0, 180, lambda: f"unsent {gateway.unsent()}\n{gateway.log()[-2000:]}",
                  interval=0.2)
