@@ -37,9 +37,9 @@ file_state state_of(const std::string& directory);
 /// a few pages there. They are added as a hole, so that no access can end the process. Throws error.
 void complete_data_file(const std::string& directory);
 
-/// A file is on the disk when it is synced, its name only when its directory is: without this a power cut soon after the
-/// first start could leave the records and lose the file. Syncs the directory, and the one above it where we may, as
-/// the directory may be new itself. Returns 0 or errno.
+/// A file is on the disk when it is synced, its name only when its directory is: without this a power cut soon after
+/// the first start could leave the records and lose the file. Syncs the directory, and the one above it where we may,
+/// as the directory may be new itself. Returns 0 or errno.
 int sync_names(const std::string& directory);
 
 /// LMDB writes its lock file through a map: without blocks behind it, on a full disk, the process would end with
