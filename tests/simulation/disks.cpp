@@ -33,11 +33,11 @@ std::optional<store::batch> store_file::read_from(const std::string& record_clas
   return at == table.end() ? std::nullopt : std::optional(at->second);
 }
 
-std::uint64_t store_file::used_bytes() const {
-  std::uint64_t sum = 0;
+store::class_policy::sizes store_file::used() const {
+  store::class_policy::sizes all;
   for (auto& [name, table] : disk_.classes)
-    sum += table.size() * 256;
-  return sum;
+    all[name] = table.size() * 256;
+  return all;
 }
 
 seq_range store_file::update::append(const std::string& producer, std::uint64_t seq, const std::string& record_class,

@@ -6,6 +6,7 @@
 
 #include "services/collector/inbox.hpp"
 #include "services/store/batch_file.hpp"
+#include "services/store/class_policy.hpp"
 #include "services/store/route_board.hpp"
 #include "tests/simulation/oracle.hpp"
 
@@ -41,7 +42,7 @@ public:
   void load(store::producer_table& producers, store::delivery_state& delivery) const;
   store::route_board::kept kept() const;
   std::optional<store::batch> read_from(const std::string& record_class, std::uint64_t seq) const;
-  std::uint64_t used_bytes() const;
+  store::class_policy::sizes used() const;
 
   class update {
   public:

@@ -47,7 +47,7 @@ void oracle::stored(const std::string& producer, std::uint64_t seq, const std::s
   v1::Batch decoded;
   if (!decoded.ParseFromArray(payload.data(), static_cast<int>(payload.size())))
     broken("a stored batch is not a v1.Batch");
-  batch b{r.last, crc, payload.data(), {}};
+  batch b{r.last, crc, payload, {}};
   for (auto& rec : decoded.records()) {
     const auto at = streams_.find(decoded.streams(static_cast<int>(rec.stream())));
     auto& s = at->second;
@@ -210,7 +210,7 @@ void oracle::archived(const arrival& a) {
   if (a.gap_reason != 0)
     broken("contract 5: {} gets a gap for {} to {} of class {}, which nobody dropped", a.destination, a.seqs.first,
            a.seqs.last, a.record_class);
-  if (b->second.crc != a.crc || b->second.bytes != a.payload.data())
+  if (b->second.crc != a.crc || b->second.payload.view() != a.payload.view())
     broken("{} stores other records as {} to {} of class {}", a.destination, a.seqs.first, a.seqs.last, a.record_class);
   auto& last = a.historical ? o.backlog : o.live;
   for (auto& rec : b->second.records) {

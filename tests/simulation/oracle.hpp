@@ -82,7 +82,7 @@ private:
   struct batch {
     std::uint64_t last;
     std::uint32_t crc;
-    const char* bytes;
+    blob payload;
     std::vector<record> records;
   };
   struct stream_state {

@@ -4,6 +4,7 @@
 // writer_commit.cpp, dispatcher_actor.cpp, dispatcher_flow.cpp and dispatcher_links.cpp line by line where those decide
 // something; metrics, log, alarms and damaged pages are left out.
 
+#include "services/store/class_policy.hpp"
 #include "services/store/live_cache.hpp"
 #include "services/store/producer_table.hpp"
 #include "services/store/retry_pace.hpp"
@@ -15,6 +16,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 
 namespace holdfast::simulation {
 
@@ -50,7 +52,9 @@ public:
   mailbox box;
 
 private:
-  std::uint64_t window() const { return full_ ? 0 : site_.config.store.producer_window.count; }
+  std::uint64_t window(const std::string& record_class) const {
+    return waiting_.contains(record_class) ? 0 : site_.config.store.producer_window.count;
+  }
   void tick();
   void schedule_commit(duration delay);
   void commit(task then = {});
@@ -73,7 +77,8 @@ private:
   std::map<std::string, v1::JournalRow> journals_;
   bool commit_scheduled_ = false;
   store::space space_;
-  bool full_ = false;
+  store::class_policy policy_;
+  std::set<std::string> waiting_;  // classes whose producers wait
 };
 
 class dispatcher {

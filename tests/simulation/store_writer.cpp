@@ -33,7 +33,7 @@ void store_process::end() {
   file.reset();
 }
 
-writer::writer(store_process& p, site& s) : box(p), process_(p), site_(s), space_(s.config.store.quota.count) {
+writer::writer(store_process& p, site& s) : box(p), process_(p), site_(s), policy_(s.config.classes, s.config.store.quota.count) {
   for (auto& d : s.config.destinations)
     for (auto& c : s.config.classes)
       if (d.classes.empty() || std::find(d.classes.begin(), d.classes.end(), c.name) != d.classes.end())
@@ -62,7 +62,7 @@ void writer::on_hello(const std::string& producer, std::uint64_t session, const 
     const auto last = process_.w.has(defect::welcome_from_memory) ? taken : row.committed;
     process_.w.trace("store", "welcomes {} after batch {}", producer, last);
     auto& to = *site_.acquisition;
-    to.bus->to_client([=, &to, w = window()] { to.on_welcome(producer, session, last, row.position, w); });
+    to.bus->to_client([=, &to, w = window(record_class)] { to.on_welcome(producer, session, last, row.position, w); });
   };
   process_.w.has(defect::welcome_from_memory) ? answer() : commit(answer);  // nothing of this producer may be between
 }
@@ -73,7 +73,8 @@ void writer::refuse(const offer& o) {
 }
 
 void writer::on_offer(const offer& o) {
-  if (full_)
+  const auto* row = producers_.find(o.producer);
+  if (row != nullptr && window(row->record_class) == 0)
     return;
   if (crc32c(o.payload.view()) != o.crc || store::count_records(o.payload.view()) != o.count)
     throw violation("an offer is malformed");
@@ -214,7 +215,7 @@ void writer::stand(const std::vector<store::batch>& done) {
   removable_.clear();
   links_.clear();
   journals_.clear();
-  space_.committed(process_.file->used_bytes());
+  space_.committed();
   std::set<std::string> seen;
   for (auto& o : pending_) {
     producers_.committed(o.producer, o.seq, o.position);
@@ -237,13 +238,23 @@ void writer::drop_offers() {
     producers_.roll_back();
 }
 
+// The simulated classes have overflow `reject`: at a limit nobody gives way, producers wait.
 void writer::tell_space() {
-  space_.measured(process_.file->used_bytes());
-  if (std::exchange(full_, space_.full()) == space_.full())
+  std::uint64_t total = 0;
+  const auto used = process_.file->used();
+  for (auto& [name, bytes] : used)
+    total += bytes;
+  policy_.measured(used, total);
+  std::set<std::string> who;
+  for (auto& [name, bytes] : used)
+    if (policy_.waits(name))
+      who.insert(name);
+  if (who == waiting_)
     return;
-  process_.w.trace("store", "{}", full_ ? "full" : "has room again");
+  waiting_.swap(who);  // now `who` waited before
+  process_.w.trace("store", "classes that wait: {}", waiting_.size());
   for (auto& [name, row] : producers_.rows())
-    if (row.session != 0)
+    if (row.session != 0 && waiting_.contains(row.record_class) != who.contains(row.record_class))
       acknowledge(name);
 }
 
@@ -251,7 +262,7 @@ void writer::acknowledge(const std::string& producer) {
   const auto& row = *producers_.find(producer);
   site_.model.acknowledged(producer, row.committed);
   auto& to = *site_.acquisition;
-  to.bus->to_client([=, &to, session = row.session, last = row.committed, w = window()] {
+  to.bus->to_client([=, &to, session = row.session, last = row.committed, w = window(row.record_class)] {
     to.on_ack(producer, session, last, w);
   });
 }
