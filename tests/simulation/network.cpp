@@ -165,7 +165,6 @@ net::path_figures connection::figures() const {
   f.delivered = frames_;
   f.waiting = !halves_[gateway].queue.empty();
   f.data_segments = frames_ + halves_[gateway].queue.size();
-  f.unacknowledged = halves_[gateway].queue.size();
   f.wire_bytes = wire_bytes_;
   return f;
 }
