@@ -1,5 +1,6 @@
 import pathlib
 import shutil
+import signal
 import sys
 
 import pytest
@@ -10,6 +11,7 @@ from harness import base  # noqa: E402
 
 
 def pytest_configure(config):
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # below nohup all processes would ignore it
     manager = config.pluginmanager.getplugin("capturemanager")
     if manager is not None:
         base.capture = manager.global_and_fixture_disabled
