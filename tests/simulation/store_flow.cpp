@@ -61,7 +61,7 @@ bool dispatcher::carry_out(store::dispatch_plan& plan, const std::string& destin
     ++reads;
     found = process_.file->read_from(o.record_class, o.todo.first);
   }
-  if (o.copy && !(found && found->seqs == o.todo && (o.how == kind::check || found->gap_reason == 0)))
+  if (o.copy && !(found && found->seqs == o.todo && found->gap_reason == 0))
     return plan.skipped(o), true;
   const auto absent = !found ? o.todo.last : std::min(o.todo.last, found->seqs.first - 1);
   if (!found || found->seqs.first > o.todo.first) {
