@@ -57,6 +57,11 @@ void dispatcher::on_stored(const std::vector<store::batch>& batches) {
   pump();
 }
 
+void dispatcher::on_gave_way(const std::vector<std::pair<std::string, std::uint64_t>>& batches) {
+  for (auto& [record_class, first] : batches)
+    cache_.forget(record_class, first);
+}
+
 void dispatcher::on_renewed() {
   renewing_ = false;
   for (auto& [name, board] : boards_)
