@@ -10,6 +10,7 @@ import collections
 import os
 import random
 import signal
+import sys
 import time
 
 from devices import LineDevice, ModbusPlant, check_lines, check_modbus
@@ -22,7 +23,7 @@ KILLS = {"store": 130, "collector": 100, "acquisition": 80, "uplink-main": 80, "
 BESIDE = ("health", "watchdog")  # not in the data's way: their kills must not be felt
 COMMITS = {"store": "store", "collector": "collector", "gateway": "store", "gateway and centre": "store"}
 RATES = {"lines": 8000, "urgent": 2000}
-TARGET_MS = 300
+TARGET_MS = {"gateway": 1000, "gateway and centre": 1000}  # a cold start; one service: 300
 BOUND_MS = 3000  # what the test insists on: room for a machine with other work
 
 
@@ -40,16 +41,18 @@ class Kill:
         writer = COMMITS.get(self.what)
         commits = Commits(wait_for(lambda: gateway.pid(writer), 10, f"{writer} does not run")) if writer else None
         pids = self.victims(gateway)
+        others_turn = sys.getswitchinterval()
+        sys.setswitchinterval(0.0001)  # no thread of the devices gets in between for longer
         if not (self.aimed and commits.wait(0.5)):
             moved()
             time.sleep(chance.uniform(0, 0.005))  # at any moment of what follows
         begin = time.perf_counter_ns()
         os.kill(pids[0], signal.SIGKILL)
-        self.at = time.time_ns()
         self.cut_off = commits.now() if commits else ""
         for pid in pids[1:]:
             os.kill(pid, signal.SIGKILL)
-        self.spread_us = (time.perf_counter_ns() - begin) / 1e3
+        self.at, self.spread_us = time.time_ns(), (time.perf_counter_ns() - begin) / 1e3
+        sys.setswitchinterval(others_turn)
         return pids
 
     def victims(self, gateway):
@@ -151,7 +154,7 @@ def figures(report, kills, watch):
     ends = {kill: after.at for kill, after in zip(kills, kills[1:])}
     for what in KILLS:
         mine = [kill for kill in kills if kill.what == what]
-        more = {}
+        more, target = {}, TARGET_MS.get(what, 300)
         if what in COMMITS:
             more = {"aimed": sum(kill.aimed for kill in mine), "in_commit": sum(bool(kill.cut_off) for kill in mine)}
             more |= collections.Counter(kill.cut_off for kill in mine if kill.cut_off)
@@ -162,8 +165,8 @@ def figures(report, kills, watch):
             more["spread_us_max"] = max(kill.spread_us for kill in mine)
         times = [kill.back_ms for kill in mine]
         report(f"kill -9 {what}", kills=len(mine), **more, back_ms_median=quantile(times, 0.5),
-               back_ms_p99=quantile(times, 0.99), back_ms_max=max(times), target_ms=TARGET_MS,
-               within=sum(time <= TARGET_MS for time in times))
+               back_ms_p99=quantile(times, 0.99), back_ms_max=max(times), target_ms=target,
+               within=sum(time <= target for time in times))
     times = [kill.back_ms for kill in kills]
     report("all kills", kills=len(kills), of_all_at_once=sum(kill.what.startswith("gateway") for kill in kills),
            in_commit=sum(bool(kill.cut_off) for kill in kills), back_ms_median=quantile(times, 0.5),
