@@ -5,8 +5,9 @@ of the collector do not open the breaker; traffic returns to a link at once, so 
 """
 
 WATCHDOG = {"watchdog": {"stable": "100ms", "intensity": 1000}}
+NEVER = {"window": 1000, "minimum": 1000}  # so many attempts are not made
 LINK = {"reconnect": {"stable": "100ms", "quick": "20ms", "first": "50ms", "cap": "200ms", "unavailable_after": 10000},
-        "tuning": {"route": {"hold": 0, "probation": "1s"}, "damping": {"flap": 0}, "breaker": {"errors": 1.0}}}
+        "tuning": {"route": {"hold": 0, "probation": "1s"}, "damping": {"flap": 0}, "breaker": NEVER}}
 CLASSES = {"classes": [{"name": "critical", "priority": 10, "links": ["second"]}, {"name": "telemetry"}]}
 GATEWAY = WATCHDOG | CLASSES  # links main and second: both carry something
 
