@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 
 namespace holdfast::store {
 
@@ -112,6 +113,13 @@ std::optional<batch> dispatcher_state::read(const dispatch_plan::order& o, int& 
   return found;
 }
 
+void dispatcher_state::forget_confirmed(const std::string& record_class) {
+  auto oldest = std::numeric_limits<std::uint64_t>::max();
+  for (auto& [name, board] : boards)
+    oldest = std::min(oldest, board.plan.oldest(record_class).value_or(oldest));
+  cache->forget_below(record_class, oldest);
+}
+
 void dispatcher_state::send_gap(route_board& board, const dispatch_plan::order& o, std::uint64_t last,
                                 std::uint32_t reason) {
   const auto most = o.todo.first + (UINT32_MAX - 1);  // a count has 32 bits
@@ -158,6 +166,7 @@ void dispatcher_state::figures() {
   if (std::exchange(resident, 0) > map_release)
     ctx->file->env().release_resident();
   auto& m = ctx->rt.metrics();
+  m.gauge("holdfast_store_cached_bytes", "Unconfirmed batches in memory").set(static_cast<double>(cache->bytes()));
   const auto now = drain_forecast::clock::now();
   for (auto& [name, board] : boards) {
     auto& plan = board.plan;

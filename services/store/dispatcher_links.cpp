@@ -108,8 +108,10 @@ void dispatcher_state::on_delivered(const std::string& peer, const v1::Delivered
     for (auto& r : ranges)
       for (auto& whole : board.acknowledged(d.link(), record_class, r, present()))
         out.ranges.push_back(whole);
-    if (!out.ranges.empty())
-      ctx->writer.send(std::move(out));
+    if (out.ranges.empty())
+      continue;
+    ctx->writer.send(std::move(out));
+    forget_confirmed(record_class);
   }
   tell();
   pump();

@@ -75,6 +75,8 @@ struct dispatcher_state {
   bool carry_out(route_board& board, const std::string& destination, const dispatch_plan::order& o, int& reads);
   void believe(dispatch_plan& plan, const std::string& destination, const std::string& record_class, seq_range r);
   std::optional<batch> read(const dispatch_plan::order& o, int& reads);
+  /// Batches that every destination has are not read again.
+  void forget_confirmed(const std::string& record_class);
   void lease(route_board& board, const dispatch_plan::order& o, const batch& b);
   void send_gap(route_board& board, const dispatch_plan::order& o, std::uint64_t last, std::uint32_t reason);
   void send_batch(const attached_link& link, const batch& b, dispatch_plan::kind how);
