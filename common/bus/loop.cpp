@@ -62,6 +62,7 @@ struct loop::impl {
   std::atomic<std::uint64_t> dropped{0};
   std::atomic<std::uint64_t> handshake_failures{0};
   std::thread thread;
+  std::atomic<std::thread::id> runner{};  // `thread` itself is still being written when its first turn begins
 
   ~impl() { ::close(wake); }
 
@@ -117,7 +118,7 @@ void loop::send(socket s, message m) {
     first = impl_->outbound.empty() && impl_->posted.empty();
     impl_->outbound.emplace_back(s, std::move(m));
   }
-  if (first && std::this_thread::get_id() != impl_->thread.get_id())
+  if (first && std::this_thread::get_id() != impl_->runner.load())
     impl_->poke();
 }
 
@@ -149,6 +150,7 @@ std::uint64_t loop::dropped() const noexcept { return impl_->dropped; }
 std::uint64_t loop::handshake_failures() const noexcept { return impl_->handshake_failures; }
 
 void loop::impl::run() {
+  runner = std::this_thread::get_id();
   while (!done) {
     if (items.empty()) {
       polled.clear();
