@@ -190,7 +190,7 @@ void dispatcher_state::figures() {
         if (auto stored_at = ctx->file->stored_at(c.name, *seq); stored_at && (oldest == 0 || *stored_at < oldest))
           oldest = *stored_at;
     m.gauge("holdfast_store_oldest_unsent_seconds", "Age of the oldest record not yet confirmed", tags)
-      .set(oldest == 0 ? 0.0 : static_cast<double>(unix_nanos() - oldest) / 1e9);
+      .set(oldest == 0 ? 0.0 : std::max(0.0, static_cast<double>(unix_nanos() - oldest) / 1e9));  // the clock may step
   }
 }
 

@@ -9,6 +9,7 @@
 #include "services/store/route_board.hpp"
 #include "services/store/store.hpp"
 
+#include "common/telemetry/sparse.hpp"
 #include "holdfast/v1/dispatch.pb.h"
 
 namespace holdfast::store {
@@ -28,6 +29,7 @@ struct dispatcher_state {
   std::map<std::string, route_board> boards;    // by destination
   std::map<std::string, drain_forecast> drains; // by destination
   std::map<std::string, attached_link> links;   // by link
+  log::sparse strangers;
   std::unique_ptr<live_cache> cache;
   bool informed = false;      // WRITER has told what is undelivered
   bool pump_scheduled = false;

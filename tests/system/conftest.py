@@ -1,3 +1,4 @@
+import os
 import pathlib
 import shutil
 import signal
@@ -34,6 +35,17 @@ def directory(request):
             print(f"\nlogs and files are in {path}", flush=True)
     else:
         shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def sanitizer_findings():
+    """With HOLDFAST_SANITIZER_LOG, the log_path of the services' sanitizers: a finding fails the test it came in."""
+    path = os.environ.get("HOLDFAST_SANITIZER_LOG")
+    found = (lambda: set(pathlib.Path(path).parent.glob(pathlib.Path(path).name + ".*"))) if path else set
+    before = found()
+    yield
+    texts = [file.read_text(errors="replace")[:3000] for file in found() - before]
+    assert not texts, "\n".join(texts)
 
 
 @pytest.fixture(scope="session")
