@@ -73,8 +73,8 @@ bool dispatcher_state::carry_out(route_board& board, const std::string& destinat
   if (reads >= reads_per_turn)
     return false;
   const auto found = read(o, reads);
-  if (o.copy && !(found && found->seqs == o.todo && (o.how == kind::check || found->gap_reason == 0)))
-    return plan.skipped(o), true;  // the other link sent what there was
+  if (o.copy && !(found && found->seqs == o.todo && found->gap_reason == 0))
+    return plan.skipped(o), true;  // the other link sent what there was, or asked for it
   const auto absent = !found ? o.todo.last : std::min(o.todo.last, found->seqs.first - 1);
   if (!found || found->seqs.first > from) {
     if (o.how == kind::check)  // nothing to compare with: its word is all there is
