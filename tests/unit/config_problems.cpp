@@ -37,6 +37,10 @@ std::string link_with(const std::string& fields) {
   return "destinations: [{name: d}]\nlinks:\n  - {name: l, destination: d, connect: 'h:1',\n     " + fields + "}\n";
 }
 
+std::string link_to(const std::string& destination) {
+  return "links:\n  - {name: l, destination: " + destination + ", connect: 'h:1'}\n";
+}
+
 std::string point_with(const std::string& fields) {
   return "sources:\n  - {name: s, type: modbus-tcp, connect: 'h:1', devices: [{name: d, points: [\n    {name: p, "
          + fields + "}]}]}\n";
@@ -132,14 +136,28 @@ TEST_CASE("words", "[config]") {
 
 TEST_CASE("a class that no destination wants", "[config]") {
   const std::string text = "class 'x' is wanted by no destination; its records would fill the store";
-  check({{"classes:\n  - {name: x}\n  - {name: y}\ndestinations:\n  - {name: d, classes: [y]}", 2, text},
-         {"destinations:\n  - {name: d, classes: [critical]}\n" + source_with("type: simulator\n    signals: [{name: s}]"), 4,
+  const std::string signals = "type: simulator\n    signals: [{name: s}]";
+  check({{"classes:\n  - {name: x}\n  - {name: y}\ndestinations:\n  - {name: d, classes: [y]}\n" + link_to("d"), 2, text},
+         {"destinations:\n  - {name: d, classes: [critical]}\n" + source_with(signals) + link_to("d"), 4,
           "class 'telemetry' is wanted by no destination"},
-         {"destinations:\n  - {name: d, classes: [critical]}\n"
-            + source_with("class: bulk\n    type: simulator\n    signals: [{name: s}]"), 5, "class 'bulk' is wanted"}});
-  for (const auto* fine : {"destinations:\n  - {name: d, classes: [critical]}\n  - {name: e, classes: [telemetry]}\n",
-                           "destinations:\n  - {name: d, classes: [critical]}\n  - {name: e}\n", ""})
-    CHECK(load_text(fine + source_with("type: simulator\n    signals: [{name: s}]"), "t").problems.empty());
+         {"destinations:\n  - {name: d, classes: [critical]}\n" + source_with("class: bulk\n    " + signals) + link_to("d"),
+          5, "class 'bulk' is wanted"}});
+  for (const auto* fine : {"  - {name: d, classes: [critical]}\n  - {name: e, classes: [telemetry]}\n",
+                           "  - {name: d, classes: [critical]}\n  - {name: e}\n"})
+    CHECK(load_text(std::string("destinations:\n") + fine + source_with(signals) + link_to("d")
+                      + "  - {name: m, destination: e, connect: 'h:1'}\n",
+                    "t").problems.empty());
+  CHECK(load_text(source_with(signals), "t").problems.empty());
+}
+
+TEST_CASE("a destination that no link leads to", "[config]") {
+  const std::string text = "no link leads to destination 'd'; its records would fill the store";
+  check({{"destinations:\n  - {name: d}\n", 2, text},
+         {"destinations:\n  - name: e\n  - name: d\n    classes: [bulk]\n" + link_to("e"), 3, text},
+         {"destinations: [{name: d}]\nclasses:\n  - name: a\n  - {name: b, links: [l]}\nlinks:\n"
+          "  - {name: l, destination: d, connect: 'h:1', classes: [a]}\n", 4, "class 'b' has no link to destination 'd'"},
+         {"destinations:\n  - {name: d}\nlinks:\n  - {name: l, destination: d, connect: 'h:1', classes: [critical, bulk]}\n",
+          2, "class 'telemetry' has no link to destination 'd'"}});
 }
 
 TEST_CASE("names become files, topics and sockets", "[config]") {
@@ -159,7 +177,7 @@ TEST_CASE("names that meet twice", "[config]") {
          {"sources:\n  - {name: a, type: udp-server, listen: 'h:1'}\n  - {name: a, type: udp-server, listen: 'h:2'}", 3,
           "duplicate source 'a'"},
          {"classes:\n  - {name: telemetry}\n  - {name: telemetry}", 3, "duplicate class"},
-         {"destinations:\n  - {name: d}\n  - {name: d}", 3, "duplicate destination"},
+         {"destinations:\n  - {name: d}\n  - {name: d}\n" + link_to("d"), 3, "duplicate destination"},
          {link_with("window: 1MiB") + "  - {name: l, destination: d, connect: 'h:1'}", 5, "duplicate link 'l'"},
          {"sources:\n  - {name: a, type: modbus-tcp, connect: 'h:1', devices: [{name: d, " + point
             + ",\n    {name: d, points: [{name: q, address: 0}]}]}",
@@ -187,7 +205,7 @@ TEST_CASE("references", "[config]") {
           "unknown class 'telemetri'; did you mean 'telemetry'?"},
          {"classes: [{name: only}]\n" + source_with("type: udp-server\n    listen: 'h:1'"), 3,
           "unknown class 'telemetry'; allowed: only"},
-         {"destinations:\n  - {name: d,\n     classes: [bulk, nothing]}", 3, "unknown class 'nothing'"},
+         {"destinations:\n  - {name: d,\n     classes: [bulk, nothing]}\n" + link_to("d"), 3, "unknown class 'nothing'"},
          {"links:\n  - {name: l, destination: d, connect: 'h:1'}", 2, "there are links but no destination"},
          {"destinations: [{name: centre}]\nlinks:\n  - {name: l, connect: 'h:1',\n     destination: center}", 4,
           "unknown destination 'center'; did you mean 'centre'?"},
