@@ -104,6 +104,10 @@ TEST_CASE("what the store answers about its links", "[store]") {
   };
   v1::ControlRequest r;
   r.mutable_links()->set_switches(2);
+  CHECK(ask(r).error() == "failed to tell of the links: the store is starting");
+  CHECK_FALSE(ask(r).has_links());
+  view.add_links()->set_name("a");
+  CHECK(ask(r).ok());
   CHECK(ask(r).links().switches_size() == 2);
   CHECK(ask(r).links().switches(1).unix_nanos() == 4);
   r.mutable_links()->set_switches(0);
