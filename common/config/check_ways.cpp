@@ -1,6 +1,8 @@
 // Whether each class has a way to the destinations that want it.
 
 #include "common/config/load.hpp"
+#include "common/config/units.hpp"
+#include "common/link/byte_budget.hpp"
 
 #include <algorithm>
 
@@ -20,6 +22,12 @@ public:
   void run() const {
     for (const auto& d : value_.destinations)
       reached(d);
+    for (const auto& l : value_.links) {
+      if (l.budget_day.count > 0 && l.budget_month.count > 0 && l.budget_month.count < l.budget_day.count)
+        to_.add(at(&l.budget_month, &l), "budget_month is smaller than budget_day");
+      budget(l, "budget_day", l.budget_day);
+      budget(l, "budget_month", l.budget_month);
+    }
   }
 
 private:
@@ -53,6 +61,28 @@ private:
     return std::any_of(value_.links.begin(), value_.links.end(), [&](const link& l) {
       return std::none_of(all.begin(), all.end(), [&](const destination& d) { return d.name == l.destination; });
     });
+  }
+
+  /// What is larger than the whole budget never goes, and what is behind it waits for ever.
+  void budget(const link& l, const std::string& key, const bytes& limit) const {
+    if (limit.count == 0)
+      return;
+    auto settings = l.tuning.budget;
+    settings.day = limit.count;
+    const holdfast::link::byte_budget whole(settings);
+    for (const auto& s : value_.sources) {
+      const auto c = std::find_if(value_.classes.begin(), value_.classes.end(),
+                                  [&](const record_class& entry) { return entry.name == s.record_class; });
+      const bool used = c != value_.classes.end()
+                        && std::any_of(value_.destinations.begin(), value_.destinations.end(),
+                                       [&](const destination& d) { return may_carry(l, *c, d); });
+      const auto batch = largest_batch(s);
+      const auto wire = whole.wire_bytes(batch.count);
+      if (used && !whole.has_room(c->when_spent, wire))
+        return to_.add(at(&limit, &l), key + " is too small for the largest batch of source " + quoted(s.name) + ", "
+                                         + std::to_string(wire) + " bytes on the wire; its batch size is "
+                                         + to_text(s.batch.size));
+    }
   }
 
   const gateway& value_;

@@ -86,6 +86,9 @@ void check(const gateway& value, const places& where, report& to);
 void check_sources(const gateway& value, const places& where, report& to);
 void check_ways(const gateway& value, const places& where, report& to);
 
+/// That a source can make: its size, and the record that crosses that (check_sources.cpp).
+bytes largest_batch(const source& s);
+
 /// "; did you mean 'x'?" when a candidate is near, else "; allowed: a, b" (suggestion.cpp).
 std::string suggestion(std::string_view word, const std::vector<std::string>& candidates);
 

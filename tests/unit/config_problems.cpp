@@ -227,6 +227,25 @@ TEST_CASE("values that contradict each other", "[config]") {
          {source_with("type: udp-server\n    listen: 'h:1'\n    batch: {size: 5MiB}"), 5, "do not fit into the store's"}});
 }
 
+TEST_CASE("a byte budget that can never carry what it is for", "[config]") {
+  const auto site = [](const std::string& rule, const std::string& limits, const std::string& batch = "") {
+    return "classes: [{name: telemetry, when_spent: " + rule + "}]\ndestinations: [{name: d}]\nlinks:\n"
+           + "  - {name: l, destination: d, connect: 'h:1',\n     " + limits + "}\n"
+           + source_with("type: udp-server\n    listen: 'h:1'\n    max_datagram: 4KiB" + batch);
+  };
+  // 256 KiB and the datagram that crosses it, 4 KiB for its stream and times; an eighth more, 320 and 4096 on the wire.
+  const std::string text = " is too small for the largest batch of source 's', 304448 bytes on the wire; its batch size is "
+                           "256KiB";
+  check({{site("wait", "budget_day: 150KiB"), 5, "budget_day" + text},
+         {site("wait", "budget_month: 1"), 5, "budget_month" + text},
+         {site("wait", "budget_month: 320000"), 5, "budget_month" + text},  // 95 % of it
+         {site("wait", "budget_month: 1MiB, budget_day: 2MiB"), 5, "budget_month is smaller than budget_day"}});
+  for (const auto& fine : {site("wait", "budget_day: 330000"), site("use-reserve", "budget_day: 320000"),
+                           site("ignore", "budget_day: 1"), site("wait", "budget_day: 150KiB", "\n    batch: {size: 64KiB}"),
+                           site("wait", "budget_month: 2MiB, budget_day: 1MiB")})
+    CHECK(load_text(fine, "t").problems.empty());
+}
+
 TEST_CASE("a collector's own file is not held against the store's defaults", "[config]") {
   CHECK(load_text("collector:\n  max_frame: 64KiB\n", "t").problems.empty());
 }
