@@ -1,6 +1,7 @@
 // What concerns more than one field, outside sources and ways: names, references, order of limits, certificates.
 
 #include "common/bus/endpoints.hpp"
+#include "common/config/fields.hpp"
 #include "common/config/load.hpp"
 
 #include <algorithm>
@@ -133,10 +134,13 @@ struct checker {
   // The longest path there may be counts: in containers each service has a watchdog of its own.
   void run_directory() const {
     std::string longest;
-    for (const auto& name : services())
+    for (const auto& name : services()) {
+      if (name.size() > std::string_view("uplink-").size() + max_name_length)
+        continue;  // reported as no name
       for (const auto& row : bus::endpoint_table)
         if (auto file = bus::file_name(row, "watchdog-" + name); file.size() > longest.size())
           longest = file;
+    }
     if (value.run_directory.size() + 1 + longest.size() > bus::max_path)
       to.add(at(&value.run_directory),
              "run_directory of " + std::to_string(value.run_directory.size()) + " bytes: at most "

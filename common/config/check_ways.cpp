@@ -1,4 +1,4 @@
-// Whether each class has a way to the destinations that want it.
+// Whether each class has a way to the destinations that want it, and each link what it needs for that.
 
 #include "common/config/load.hpp"
 #include "common/config/units.hpp"
@@ -9,6 +9,8 @@
 namespace holdfast::config::detail {
 
 namespace {
+
+constexpr bytes slowest = kib(1);  // a batch of the usual 256 KiB takes four minutes
 
 /// An empty list has all.
 bool has(const std::vector<std::string>& list, const std::string& name) {
@@ -22,7 +24,12 @@ public:
   void run() const {
     for (const auto& d : value_.destinations)
       reached(d);
+    for (const auto& c : value_.classes)
+      twice(c);
     for (const auto& l : value_.links) {
+      own_address(l);
+      if (l.bandwidth.count > 0 && l.bandwidth.count < slowest.count)
+        to_.add(at(&l.bandwidth, &l), "bandwidth: at least " + to_text(slowest) + " per second, or 0: no cap");
       if (l.budget_day.count > 0 && l.budget_month.count > 0 && l.budget_month.count < l.budget_day.count)
         to_.add(at(&l.budget_month, &l), "budget_month is smaller than budget_day");
       budget(l, "budget_day", l.budget_day);
@@ -46,7 +53,8 @@ private:
     const auto& links = value_.links;
     if (std::none_of(links.begin(), links.end(), [&](const link& l) { return l.destination == d.name; })) {
       if (!d.name.empty() && !astray())
-        to_.add(at(&d.name, &d), "no link leads to destination " + quoted(d.name) + "; its records would fill the store");
+        to_.add(at(&d.name, &d),
+                "no link leads to destination " + quoted(d.name) + "; its records would fill the store");
       return;
     }
     for (const auto& c : value_.classes)
@@ -61,6 +69,24 @@ private:
     return std::any_of(value_.links.begin(), value_.links.end(), [&](const link& l) {
       return std::none_of(all.begin(), all.end(), [&](const destination& d) { return d.name == l.destination; });
     });
+  }
+
+  /// A class that goes over two links needs two of them, at one destination at least.
+  void twice(const record_class& c) const {
+    std::ptrdiff_t most = 0;
+    for (const auto& d : value_.destinations)
+      most = std::max(most, std::count_if(value_.links.begin(), value_.links.end(),
+                                          [&](const link& l) { return may_carry(l, c, d); }));
+    if (c.duplicate && most == 1)
+      to_.add(at(&c.duplicate, &c), "duplicate: only one link may carry class " + quoted(c.name));
+  }
+
+  void own_address(const link& l) const {
+    const auto own = ip_version(l.source_address);
+    const auto other = ip_version(l.connect.host);
+    if (own != 0 && other != 0 && own != other)
+      to_.add(at(&l.source_address, &l),
+              "source_address is of IPv" + std::to_string(own) + ", and " + l.connect.host + " is not");
   }
 
   /// What is larger than the whole budget never goes, and what is behind it waits for ever.

@@ -68,7 +68,9 @@ TEST_CASE("a run directory leaves room for the longest socket path", "[config]")
            + ", destination: d, connect: 'h:1'}]\nrun_directory: " + run;
   };
   CHECK(load_text(site("/run/holdfast"), "t").problems.empty());
-  check({{site("/run/holdfast2"), 3, "at most 13"}});
+  check({{site("/run/holdfast2"), 3, "at most 13"},
+         {"destinations: [{name: d}]\nlinks:\n  - {name: " + std::string(200, 'l') + ",\n     destination: d, connect: 'h:1'}\n"
+            "run_directory: /run/x", 3, "name: expected a name of up to 64"}});
 }
 
 TEST_CASE("all problems are reported, in the order of the file", "[config]") {
@@ -225,6 +227,35 @@ TEST_CASE("values that contradict each other", "[config]") {
          {link_with("window: 8MiB") + "collector:\n  max_frame: 1MiB", 6, "max_frame is smaller than the store's"},
          {source_with("type: udp-server\n    listen: 'h:1'\n    window: 16KiB"), 5, "window is smaller"},
          {source_with("type: udp-server\n    listen: 'h:1'\n    batch: {size: 5MiB}"), 5, "do not fit into the store's"}});
+}
+
+TEST_CASE("what a link is bound to", "[config]") {
+  for (const auto* wrong : {"nonsense", "1.2.3.4:80", "10.0.0.5/24", "10.0.0", "10.0.0.256", "'fe80::1%'", "'::1:'", "''"})
+    check({{link_with(std::string("source_address: ") + wrong), 4, "source_address: expected an IP address without port"}});
+  for (const auto* wrong : {"''", "abcdefghijklmnop", "a/b", "'eth0:1'", "'a b'", ".", ".."})
+    check({{link_with(std::string("interface: ") + wrong), 4, "interface: expected the name of a network interface"}});
+  const auto to = [](const std::string& host, const std::string& own) {
+    return "destinations: [{name: d}]\nlinks:\n  - name: l\n    destination: d\n    connect: '" + host
+           + ":1'\n    source_address: '" + own + "'\n";
+  };
+  check({{to("10.0.0.1", "fd00::1"), 6, "source_address is of IPv6, and 10.0.0.1 is not"},
+         {to("[fd00::1]", "10.0.0.1"), 6, "source_address is of IPv4, and fd00::1 is not"}});
+  for (const auto& fine : {to("10.0.0.1", "10.0.0.2"), to("[fd00::1]", "fe80::2%eth0"), to("h", "::ffff:1.2.3.4"),
+                           to("h", "10.0.0.2"), link_with("interface: abcdefghijklmno")})
+    CHECK(load_text(fine, "t").problems.empty());
+}
+
+TEST_CASE("what a link cannot do", "[config]") {
+  check({{link_with("bandwidth: 1"), 4, "bandwidth: at least 1KiB per second, or 0"},
+         {link_with("bandwidth: 1023"), 4, "bandwidth: at least 1KiB"},
+         {link_with("window: 1MiB") + "classes:\n  - name: c\n    duplicate: true\n", 7,
+          "duplicate: only one link may carry class 'c'"},
+         {link_with("window: 1MiB") + "  - {name: m, destination: d, connect: 'h:1'}\nclasses:\n  - name: c\n"
+            "    links: [m]\n    duplicate: true\n", 9, "duplicate: only one link may carry class 'c'"}});
+  const std::string two = "  - {name: m, destination: d, connect: 'h:1'}\nclasses: [{name: c, duplicate: true}]\n";
+  CHECK(load_text(link_with("bandwidth: 1KiB") + two, "t").problems.empty());
+  CHECK(load_text(link_with("bandwidth: 0"), "t").problems.empty());
+  CHECK(load_text("classes: [{name: c, duplicate: true}]", "t").problems.empty());
 }
 
 TEST_CASE("a byte budget that can never carry what it is for", "[config]") {
