@@ -1,6 +1,7 @@
-// What concerns more than one field, outside the sources: names, references, order of limits, certificates.
+// What concerns more than one field, outside sources and ways: names, references, order of limits, certificates.
 
 #include "common/bus/endpoints.hpp"
+#include "common/config/fields.hpp"
 #include "common/config/load.hpp"
 
 #include <algorithm>
@@ -108,7 +109,6 @@ struct checker {
       certificate(l.tls);
       tuning(l);
     }
-    ways();
   }
 
   void tuning(const link& l) const {
@@ -117,24 +117,6 @@ struct checker {
     ordered(t.loss.good, t.loss.bad, "loss: bad is lower than good", &l);
     ordered(t.delay.leave, t.delay.enter, "delay: enter is lower than leave", &l);
     ordered(t.damping.reuse, t.damping.suppress, "damping: suppress is lower than reuse", &l);
-  }
-
-  /// Every class that a destination wants has a link there, where there are links at all.
-  void ways() const {
-    const auto has = [](const std::vector<std::string>& list, const std::string& name) {
-      return list.empty() || std::find(list.begin(), list.end(), name) != list.end();
-    };
-    for (const auto& c : value.classes) {
-      for (const auto& d : value.destinations) {
-        const auto leads = [&](const link& l) { return l.destination == d.name; };
-        if (!has(d.classes, c.name) || std::none_of(value.links.begin(), value.links.end(), leads))
-          continue;
-        if (std::none_of(value.links.begin(), value.links.end(), [&](const link& l) {
-              return leads(l) && has(l.classes, c.name) && has(c.links, l.name);
-            }))
-          to.add(at(&c.name, &d), "class " + quoted(c.name) + " has no link to destination " + quoted(d.name));
-      }
-    }
   }
 
   void certificate(const tls& t) const {
@@ -152,10 +134,13 @@ struct checker {
   // The longest path there may be counts: in containers each service has a watchdog of its own.
   void run_directory() const {
     std::string longest;
-    for (const auto& name : services())
+    for (const auto& name : services()) {
+      if (name.size() > std::string_view("uplink-").size() + max_name_length)
+        continue;  // reported as no name
       for (const auto& row : bus::endpoint_table)
         if (auto file = bus::file_name(row, "watchdog-" + name); file.size() > longest.size())
           longest = file;
+    }
     if (value.run_directory.size() + 1 + longest.size() > bus::max_path)
       to.add(at(&value.run_directory),
              "run_directory of " + std::to_string(value.run_directory.size()) + " bytes: at most "
@@ -213,6 +198,7 @@ void check(const gateway& value, const places& where, report& to) {
   c.watchdog();
   c.collector();
   check_sources(value, where, to);
+  check_ways(value, where, to);
 }
 
 } // namespace holdfast::config::detail

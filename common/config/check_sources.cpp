@@ -51,7 +51,7 @@ public:
       if (s.window.count < s.batch.size.count)
         to_.add(where_.contains(&s.window) ? at(&s.window) : at(&s.batch.size),
                 "window is smaller than the batch size");
-      if (s.batch.size.count + largest_record(s) > value_.store.max_batch.count)
+      if (largest_batch(s).count > value_.store.max_batch.count)
         to_.add(where_.contains(&s.batch.size) ? at(&s.batch.size) : at(&value_.store.max_batch),
                 "batch size plus the longest record do not fit into the store's max_batch");
       std::visit([&](const auto& kind) { check(s, kind); }, s.kind);
@@ -154,6 +154,8 @@ private:
 };
 
 } // namespace
+
+bytes largest_batch(const source& s) { return {s.batch.size.count + largest_record(s)}; }
 
 void check_sources(const gateway& value, const places& where, report& to) { source_checker{value, where, to}.run(); }
 

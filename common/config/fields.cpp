@@ -71,6 +71,12 @@ bool is_stream(std::string_view text) {
   return is_segment(text);
 }
 
+bool is_interface(std::string_view text) {
+  constexpr std::size_t most = 15;  // IFNAMSIZ without the end
+  return !text.empty() && text.size() <= most && text != "." && text != ".."
+         && text.find_first_of("/: \t\n\v\f\r") == std::string_view::npos;
+}
+
 template <class F>
 std::string limits(const rule& r, F show) {
   if (r.least && r.most)
@@ -98,6 +104,8 @@ std::string text_expectation(const rule& r) {
     case text_rule::stream:
       return "a name of up to 64 letters, digits, '.', '_', '-', '/', each part starting with a letter or digit";
     case text_rule::filled: return "a text that is not empty";
+    case text_rule::interface: return "the name of a network interface, of at most 15 characters";
+    case text_rule::address: return "an IP address without port or prefix length";
     case text_rule::any: break;
   }
   return "a text";
@@ -149,6 +157,8 @@ bool allows(const rule& r, std::string_view text) {
     case text_rule::name: return text.size() <= max_name_length && is_segment(text);
     case text_rule::stream: return text.size() <= max_name_length && is_stream(text);
     case text_rule::filled: return !text.empty();
+    case text_rule::interface: return is_interface(text);
+    case text_rule::address: return ip_version(text) != 0;
     case text_rule::any: break;
   }
   return true;

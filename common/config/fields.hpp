@@ -18,8 +18,9 @@ class visitor;
 
 // -- limits ---------------------------------------------------------------------------------------------------------
 
-/// filled: not empty. name: a file, topic and socket name. stream: names joined by '/'.
-enum class text_rule { any, filled, name, stream };
+/// filled: not empty. name: a file, topic and socket name. stream: names joined by '/'. interface: of the network.
+/// address: numeric, of IP.
+enum class text_rule { any, filled, name, stream, interface, address };
 
 /// What a value may be. Limits are in milliseconds, bytes or plain numbers as the field has it; entries for a list.
 struct rule {
@@ -44,6 +45,11 @@ inline constexpr std::size_t max_name_length = 64;
 /// a stream used as a path stays below its directory.
 inline constexpr std::string_view name_pattern = "[A-Za-z0-9][A-Za-z0-9._-]{0,63}";
 inline constexpr std::string_view stream_pattern = "[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*";
+
+/// What the kernel takes as an interface's name, and what looks like an address.
+inline constexpr std::string_view interface_pattern = "(?!\\.{1,2}$)[^/:\\s]{1,15}";
+inline constexpr std::string_view address_pattern
+  = "[0-9]{1,3}(\\.[0-9]{1,3}){3}|[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*(%[^/:\\s]{1,15})?";
 
 /// Whether a text satisfies the rule's text part.
 bool allows(const rule& r, std::string_view text);

@@ -15,7 +15,6 @@ constexpr std::array<std::string_view, 3> profiles{"fibre", "5g", "satellite"};
 constexpr std::array<word, 3> budget_rules{{{"wait", 0}, {"use-reserve", 1}, {"ignore", 2}}};
 constexpr std::array<word, 3> overflow_rules{{{"reject", 0}, {"drop-oldest", 1}, {"thin", 2}}};
 
-const rule filled = text_of(text_rule::filled);
 const rule plain_name = text_of(text_rule::name);
 
 } // namespace
@@ -169,9 +168,9 @@ void fields(visitor& v, link& l) {
   v.optional("latency_limit", l.latency_limit, "Round trip above which it is no place for latency-sensitive classes.",
              between(0ms, 1min));
   v.optional("on_demand", l.on_demand, "Connected only where it carries or stands by.");
-  v.optional("interface", l.interface, "Network interface that it is bound to.", filled);
-  v.optional("source_address", l.source_address, "Own address that it is bound to.", filled);
-  v.optional("bandwidth", l.bandwidth, "Most bytes per second; 0: no cap.", between(bytes{0}, gib(16)));
+  v.optional("interface", l.interface, "Network interface that it is bound to.", text_of(text_rule::interface));
+  v.optional("source_address", l.source_address, "Own address that it is bound to.", text_of(text_rule::address));
+  v.optional("bandwidth", l.bandwidth, "Most bytes per second, at least 1KiB; 0: no cap.", between(bytes{0}, gib(16)));
   v.optional("budget_day", l.budget_day, "Bytes on the wire per day (UTC); 0: no limit.", between(bytes{0}, gib(1 << 20)));
   v.optional("budget_month", l.budget_month, "Bytes on the wire per month (UTC); 0: no limit.",
              between(bytes{0}, gib(1 << 20)));

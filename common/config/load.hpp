@@ -80,9 +80,14 @@ std::optional<std::string> expand_environment(const std::string& text, place at,
 /// The tree into the structs, field by field (reader.cpp).
 void read(const node& root, gateway& into, places& where, report& to);
 
-/// What concerns more than one field: names, references, streams, addresses (check.cpp, check_sources.cpp).
+/// What concerns more than one field: names, references, streams, addresses (check.cpp, check_sources.cpp), and whether
+/// each class has a way to who wants it (check_ways.cpp).
 void check(const gateway& value, const places& where, report& to);
 void check_sources(const gateway& value, const places& where, report& to);
+void check_ways(const gateway& value, const places& where, report& to);
+
+/// That a source can make: its size, and the record that crosses that (check_sources.cpp).
+bytes largest_batch(const source& s);
 
 /// "; did you mean 'x'?" when a candidate is near, else "; allowed: a, b" (suggestion.cpp).
 std::string suggestion(std::string_view word, const std::vector<std::string>& candidates);

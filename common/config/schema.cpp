@@ -39,6 +39,10 @@ json text(const rule& r) {
     result["pattern"] = pattern(std::string{name_pattern});
   if (r.text == text_rule::stream) // the lookahead is the limit on the length of the whole
     result["pattern"] = pattern("(?=.{1,64}$)" + std::string{stream_pattern});
+  if (r.text == text_rule::interface)
+    result["pattern"] = pattern(std::string{interface_pattern});
+  if (r.text == text_rule::address)
+    result["pattern"] = pattern(std::string{address_pattern});
   return result;
 }
 

@@ -1,5 +1,6 @@
 #include "common/config/units.hpp"
 
+#include <arpa/inet.h>
 #include <array>
 #include <charconv>
 #include <limits>
@@ -118,6 +119,18 @@ std::optional<std::uint64_t> parse_number(std::string_view text) {
   const auto* end = text.data() + text.size();
   auto [rest, error] = std::from_chars(text.data(), end, value, hexadecimal ? 16 : 10);
   return error == std::errc{} && rest == end ? std::optional{value} : std::nullopt;
+}
+
+unsigned ip_version(std::string_view text) {
+  in6_addr unused{};
+  const auto is = [&](int family, std::string_view address) {
+    return address.find('\0') == std::string_view::npos
+           && ::inet_pton(family, std::string{address}.c_str(), &unused) == 1;
+  };
+  if (is(AF_INET, text))
+    return 4;
+  const bool empty_scope = text.ends_with('%');
+  return !empty_scope && is(AF_INET6, text.substr(0, text.find('%'))) ? 6 : 0;
 }
 
 std::string to_text(milliseconds value) {

@@ -20,6 +20,9 @@ std::optional<bytes> parse_bytes(std::string_view text);
 /// "host:port" or "[ipv6]:port" with a port from 1 to 65535.
 std::optional<endpoint> parse_endpoint(std::string_view text);
 
+/// 4 or 6 for a numeric address, an IPv6 one with scope or without; 0: it is none.
+unsigned ip_version(std::string_view text);
+
 /// Decimal, or hexadecimal with 0x as register maps have it.
 std::optional<std::uint64_t> parse_number(std::string_view text);
 

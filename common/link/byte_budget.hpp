@@ -35,8 +35,20 @@ public:
   /// Days and months begin here; call it before asking when nothing was spent for long.
   void advance(wall_time now);
 
+  static constexpr std::uint64_t closing = 4096;  ///< probes between two counts, and the end of the session
+  /// What a batch takes on the wire at most, with headers, answer and what TLS adds.
+  static constexpr std::uint64_t wire_bytes(std::uint64_t batch) { return batch + batch / 8 + 320; }
+
   /// Once `coming` bytes more are spent.
   budget_level level(std::uint64_t coming = 0) const;
+  /// At this level it is at its end for classes with this rule.
+  static constexpr budget_level end_of(budget_rule rule) {
+    return rule == budget_rule::use_reserve ? budget_level::spent : budget_level::reserve;
+  }
+  /// Whether a class with this rule may have so many bytes more on the wire.
+  bool has_room(budget_rule rule, std::uint64_t coming) const {
+    return rule == budget_rule::ignore || level(coming + closing) < end_of(rule);
+  }
   /// Bytes until the limit, or until the reserve begins. The largest number where there is no limit.
   std::uint64_t left() const { return left_below(1, 0); }
   std::uint64_t left_without_reserve() const { return left_below(settings_.reserve, 0); }

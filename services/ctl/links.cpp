@@ -31,8 +31,8 @@ int links(const site& where, const links_options& options) {
   request.mutable_links()->set_switches(options.switches);
   const auto reply = ask_store(where, request, options.timeout, "ask for the links");
   line_output out(STDOUT_FILENO);
-  out.write(options.json ? to_json(reply.links(), where.config.links) : to_table(reply.links(), where.config.links));
-  return well(reply.links()) ? ok : not_well;
+  out.write(options.json ? to_json(reply.links(), where.config) : to_table(reply.links(), where.config));
+  return well(reply.links(), where.config) ? ok : not_well;
 }
 
 int order_link(const site& where, const link_order& order) {

@@ -21,8 +21,8 @@ struct limits {
   std::uint64_t month = 0;
 };
 
-limits limits_of(const std::string& link, const std::vector<config::link>& configured) {
-  for (auto& c : configured)
+limits limits_of(const std::string& link, const config::gateway& configured) {
+  for (auto& c : configured.links)
     if (c.name == link)
       return {c.budget_day.count, c.budget_month.count};
   return {};
@@ -144,19 +144,26 @@ json switch_json(const v1::LinkSwitch& s) {
           {"gap_micros", s.has_gap_micros() ? json(s.gap_micros()) : json()}, {"kind", s.kind()}};
 }
 
-} // namespace
-
-bool well(const v1::LinksReply& reply) {
-  std::set<std::string> left;
+// Destinations to which no link carries anything.
+std::set<std::string> left_alone(const v1::LinksReply& reply, const config::gateway& configured) {
+  std::set<std::string> out;
+  for (auto& d : configured.destinations)
+    out.insert(d.name);
   for (auto& l : reply.links())
-    left.insert(l.destination());
+    out.insert(l.destination());
   for (auto& l : reply.links())
     if (!l.carries().empty())
-      left.erase(l.destination());
-  return left.empty();
+      out.erase(l.destination());
+  return out;
 }
 
-std::string to_table(const v1::LinksReply& reply, const std::vector<config::link>& configured) {
+} // namespace
+
+bool well(const v1::LinksReply& reply, const config::gateway& configured) {
+  return left_alone(reply, configured).empty();
+}
+
+std::string to_table(const v1::LinksReply& reply, const config::gateway& configured) {
   std::vector<row> links{{"LINK", "DESTINATION", "STATE", "SINCE", "ROUND TRIP", "LOSS", "BREAKER", "BUDGET", "CARRIES",
                           "FLAGS", "CAUSE"}};
   for (auto& l : reply.links())
@@ -164,12 +171,14 @@ std::string to_table(const v1::LinksReply& reply, const std::vector<config::link
   std::vector<row> switches{{"SWITCHED AT", "DESTINATION", "CLASS", "FROM -> TO", "GAP", "CAUSE"}};
   for (auto& s : reply.switches())
     switches.push_back(switch_row(s));
-  return (links.size() == 1 ? "no links\n" : table(std::move(links), 3)) + '\n'
+  const auto alone = left_alone(reply, configured);
+  return (links.size() == 1 ? "no links\n" : table(std::move(links), 3))
+         + (alone.empty() ? "" : fmt::format("nothing carries to: {}\n", fmt::join(alone, ", "))) + '\n'
          + (switches.size() == 1 ? "no switches yet\n" : table(std::move(switches), 4));
 }
 
-std::string to_json(const v1::LinksReply& reply, const std::vector<config::link>& configured) {
-  json all{{"well", well(reply)}, {"links", json::array()}, {"switches", json::array()}};
+std::string to_json(const v1::LinksReply& reply, const config::gateway& configured) {
+  json all{{"well", well(reply, configured)}, {"links", json::array()}, {"switches", json::array()}};
   for (auto& l : reply.links())
     all["links"].push_back(link_json(l, limits_of(l.name(), configured)));
   for (auto& s : reply.switches())

@@ -37,6 +37,12 @@ bool answer_links(const std::vector<config::link>& links, const std::function<v1
   if (!request.has_links())
     return false;
   *reply.mutable_links() = view();
+  if (reply.links().links().empty() && !links.empty()) {
+    reply.clear_links();
+    reply.set_error("failed to tell of the links: the store is starting");
+    answer(reply);
+    return true;
+  }
   auto& switches = *reply.mutable_links()->mutable_switches();
   const auto most = static_cast<int>(std::min<std::uint32_t>(request.links().switches(), INT32_MAX));
   if (most > 0 && switches.size() > most)

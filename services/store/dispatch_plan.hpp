@@ -1,5 +1,6 @@
 #pragma once
 
+#include "common/link/byte_budget.hpp"
 #include "common/link/route_supervisor.hpp"
 #include "services/store/delivery_lane.hpp"
 #include "services/store/link_pace.hpp"
@@ -102,8 +103,7 @@ public:
   std::uint64_t live_records() const;
   std::uint64_t in_flight_bytes() const;
   std::uint64_t in_flight_bytes(const std::string& link) const;
-  /// What a batch takes on the wire at most, with headers, answer and what TLS adds.
-  static std::uint64_t wire_bytes(std::uint64_t batch) { return batch + batch / 8 + 320; }
+  static std::uint64_t wire_bytes(std::uint64_t batch) { return link::byte_budget::wire_bytes(batch); }
   /// ... and all that the link has on its way.
   std::uint64_t coming_bytes(const std::string& link) const;
   /// Records in batches that the destination does not take; offered again to its next session.

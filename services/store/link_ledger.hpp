@@ -14,7 +14,6 @@ namespace holdfast::store {
 class link_ledger {
 public:
   static constexpr std::chrono::seconds write_interval{60};
-  static constexpr std::uint64_t closing = 4096;  ///< probes between two counts, and the end of the session
   static constexpr int most_stuck = 3;            ///< counts, about one a second
 
   link_ledger(link::budget_settings settings, const v1::LinkRow& row)
@@ -44,15 +43,15 @@ public:
   /// is coming may be counted already. Where nothing is, or what is does not become less, there is no more room, and
   /// the level is from now on what ends it: or it would come and go with each count.
   bool charge(link::budget_rule rule, std::uint64_t bytes) {
-    const auto end = rule == link::budget_rule::use_reserve ? link::budget_level::spent : link::budget_level::reserve;
-    const bool free = !metered_ || rule == link::budget_rule::ignore;
-    if (free || budget_.level(coming_ + bytes + closing) < end) {
+    if (!metered_ || budget_.has_room(rule, coming_ + bytes)) {
       coming_ += bytes;
       return true;
     }
     refused_ = true;
-    if (coming_ == 0 || stuck_ >= most_stuck)
-      reach(end, level_);
+    if (coming_ == 0 || stuck_ >= most_stuck) {
+      too_large_ = bytes;
+      reach(link::byte_budget::end_of(rule), level_);
+    }
     return false;
   }
   void drain(bool yes) { set(drained_, yes); }
@@ -62,6 +61,8 @@ public:
   bool drained() const noexcept { return drained_; }
   bool pinned() const noexcept { return pinned_; }
   link::budget_level level() const { return level_; }
+  /// Bytes of a batch for which there was no more room today; 0: there was for each.
+  std::uint64_t too_large() const noexcept { return too_large_; }
   const link::budget_state& used() const noexcept { return budget_.state(); }
 
   /// The row, when it is to be written: a flag or a level at once, bytes of a metered link once a minute.
@@ -88,6 +89,7 @@ public:
 private:
   void judge() {
     const bool same_day = std::exchange(day_, used().counted) == used().counted;
+    too_large_ = same_day ? too_large_ : 0;
     reach(budget_.level(), same_day ? level_ : link::budget_level::ample);
   }
   void reach(link::budget_level level, link::budget_level at_least) {
@@ -107,6 +109,7 @@ private:
   std::uint64_t coming_then_ = 0;  // at the last count
   bool refused_ = false;           // since then
   int stuck_ = 0;                  // counts in a row with a refusal before, and with no less coming
+  std::uint64_t too_large_ = 0;
   bool drained_;
   bool pinned_;
   link::budget_level level_;

@@ -2,6 +2,8 @@
 
 #include "services/store/route_board.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -62,6 +64,9 @@ void route_board::fill(v1::LinksReply& reply, moment m) const {
     r.set_since_millis(static_cast<std::uint64_t>(
       std::chrono::duration_cast<std::chrono::milliseconds>(m.now - l.since).count()));
     r.set_cause(l.cause);
+    if (const auto bytes = l.ledger.too_large(); bytes > 0)
+      r.set_cause(fmt::format("{}{}a batch takes up to {} bytes on the wire, more than is left of the budget", l.cause,
+                              l.cause.empty() ? "" : "; ", bytes));
     *r.mutable_status() = l.last;
     for (auto& c : carried(name))
       r.add_carries(c);

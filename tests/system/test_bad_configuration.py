@@ -32,6 +32,7 @@ BROKEN = {
     "two of a name": ("destinations:\n  - name: a\n  - name: a\n", ":3", "duplicate"),
     "no such destination": ("destinations:\n  - name: a\nlinks:\n  - {name: l, destination: b, connect: 'h:1'}\n", ":4",
                             "unknown destination"),
+    "no way": ("destinations:\n  - name: a\n", ":2:11", "no link leads to destination 'a'"),
     "unset variable": ("name: ${HOLDFAST_TEST_NOT_SET}\n", ":1", "HOLDFAST_TEST_NOT_SET"),
     "key without certificate": ("destinations: [{name: a}]\nlinks:\n  - {name: l, destination: a, connect: 'h:1', tls: "
                                 "{key_file: /k}}\n", ":3", "go together"),

@@ -64,6 +64,28 @@ def test_links(directory, carries, code):
         assert shown.returncode == code and json.loads(shown.stdout)["links"][0]["carries"] == carries
 
 
+def test_a_destination_that_the_store_does_not_tell_of(directory):
+    """Of the configuration: an empty answer is no good one."""
+    file = directory / "gateway.yaml"
+    file.write_text("destinations: [{name: centre}]\nlinks: [{name: fibre, destination: centre, connect: 'h:1'}]\n")
+
+    def answer(_, reply):
+        reply.ok = True
+        reply.links.SetInParent()
+    with store(directory, answer):
+        for options, said in ([], "nothing carries to: centre"), (["--json"], '"well":false'):
+            done = ctl(directory, "--config", file, "links", *options)
+            assert done.returncode == 1 and said in done.stdout, done
+
+
+def test_a_store_that_starts(directory):
+    def answer(_, reply):
+        reply.error = "failed to tell of the links: the store is starting"
+    with store(directory, answer):
+        done = ctl(directory, "links")
+        assert done.returncode == 1 and not done.stdout and "the store is starting" in done.stderr
+
+
 @pytest.mark.parametrize("verb", ["drain", "undrain", "pin", "unpin"])
 def test_orders(directory, verb):
     def answer(request, reply):

@@ -37,6 +37,10 @@ std::string link_with(const std::string& fields) {
   return "destinations: [{name: d}]\nlinks:\n  - {name: l, destination: d, connect: 'h:1',\n     " + fields + "}\n";
 }
 
+std::string link_to(const std::string& destination) {
+  return "links:\n  - {name: l, destination: " + destination + ", connect: 'h:1'}\n";
+}
+
 std::string point_with(const std::string& fields) {
   return "sources:\n  - {name: s, type: modbus-tcp, connect: 'h:1', devices: [{name: d, points: [\n    {name: p, "
          + fields + "}]}]}\n";
@@ -64,7 +68,9 @@ TEST_CASE("a run directory leaves room for the longest socket path", "[config]")
            + ", destination: d, connect: 'h:1'}]\nrun_directory: " + run;
   };
   CHECK(load_text(site("/run/holdfast"), "t").problems.empty());
-  check({{site("/run/holdfast2"), 3, "at most 13"}});
+  check({{site("/run/holdfast2"), 3, "at most 13"},
+         {"destinations: [{name: d}]\nlinks:\n  - {name: " + std::string(200, 'l') + ",\n     destination: d, connect: 'h:1'}\n"
+            "run_directory: /run/x", 3, "name: expected a name of up to 64"}});
 }
 
 TEST_CASE("all problems are reported, in the order of the file", "[config]") {
@@ -132,14 +138,28 @@ TEST_CASE("words", "[config]") {
 
 TEST_CASE("a class that no destination wants", "[config]") {
   const std::string text = "class 'x' is wanted by no destination; its records would fill the store";
-  check({{"classes:\n  - {name: x}\n  - {name: y}\ndestinations:\n  - {name: d, classes: [y]}", 2, text},
-         {"destinations:\n  - {name: d, classes: [critical]}\n" + source_with("type: simulator\n    signals: [{name: s}]"), 4,
+  const std::string signals = "type: simulator\n    signals: [{name: s}]";
+  check({{"classes:\n  - {name: x}\n  - {name: y}\ndestinations:\n  - {name: d, classes: [y]}\n" + link_to("d"), 2, text},
+         {"destinations:\n  - {name: d, classes: [critical]}\n" + source_with(signals) + link_to("d"), 4,
           "class 'telemetry' is wanted by no destination"},
-         {"destinations:\n  - {name: d, classes: [critical]}\n"
-            + source_with("class: bulk\n    type: simulator\n    signals: [{name: s}]"), 5, "class 'bulk' is wanted"}});
-  for (const auto* fine : {"destinations:\n  - {name: d, classes: [critical]}\n  - {name: e, classes: [telemetry]}\n",
-                           "destinations:\n  - {name: d, classes: [critical]}\n  - {name: e}\n", ""})
-    CHECK(load_text(fine + source_with("type: simulator\n    signals: [{name: s}]"), "t").problems.empty());
+         {"destinations:\n  - {name: d, classes: [critical]}\n" + source_with("class: bulk\n    " + signals) + link_to("d"),
+          5, "class 'bulk' is wanted"}});
+  for (const auto* fine : {"  - {name: d, classes: [critical]}\n  - {name: e, classes: [telemetry]}\n",
+                           "  - {name: d, classes: [critical]}\n  - {name: e}\n"})
+    CHECK(load_text(std::string("destinations:\n") + fine + source_with(signals) + link_to("d")
+                      + "  - {name: m, destination: e, connect: 'h:1'}\n",
+                    "t").problems.empty());
+  CHECK(load_text(source_with(signals), "t").problems.empty());
+}
+
+TEST_CASE("a destination that no link leads to", "[config]") {
+  const std::string text = "no link leads to destination 'd'; its records would fill the store";
+  check({{"destinations:\n  - {name: d}\n", 2, text},
+         {"destinations:\n  - name: e\n  - name: d\n    classes: [bulk]\n" + link_to("e"), 3, text},
+         {"destinations: [{name: d}]\nclasses:\n  - name: a\n  - {name: b, links: [l]}\nlinks:\n"
+          "  - {name: l, destination: d, connect: 'h:1', classes: [a]}\n", 4, "class 'b' has no link to destination 'd'"},
+         {"destinations:\n  - {name: d}\nlinks:\n  - {name: l, destination: d, connect: 'h:1', classes: [critical, bulk]}\n",
+          2, "class 'telemetry' has no link to destination 'd'"}});
 }
 
 TEST_CASE("names become files, topics and sockets", "[config]") {
@@ -159,7 +179,7 @@ TEST_CASE("names that meet twice", "[config]") {
          {"sources:\n  - {name: a, type: udp-server, listen: 'h:1'}\n  - {name: a, type: udp-server, listen: 'h:2'}", 3,
           "duplicate source 'a'"},
          {"classes:\n  - {name: telemetry}\n  - {name: telemetry}", 3, "duplicate class"},
-         {"destinations:\n  - {name: d}\n  - {name: d}", 3, "duplicate destination"},
+         {"destinations:\n  - {name: d}\n  - {name: d}\n" + link_to("d"), 3, "duplicate destination"},
          {link_with("window: 1MiB") + "  - {name: l, destination: d, connect: 'h:1'}", 5, "duplicate link 'l'"},
          {"sources:\n  - {name: a, type: modbus-tcp, connect: 'h:1', devices: [{name: d, " + point
             + ",\n    {name: d, points: [{name: q, address: 0}]}]}",
@@ -187,7 +207,7 @@ TEST_CASE("references", "[config]") {
           "unknown class 'telemetri'; did you mean 'telemetry'?"},
          {"classes: [{name: only}]\n" + source_with("type: udp-server\n    listen: 'h:1'"), 3,
           "unknown class 'telemetry'; allowed: only"},
-         {"destinations:\n  - {name: d,\n     classes: [bulk, nothing]}", 3, "unknown class 'nothing'"},
+         {"destinations:\n  - {name: d,\n     classes: [bulk, nothing]}\n" + link_to("d"), 3, "unknown class 'nothing'"},
          {"links:\n  - {name: l, destination: d, connect: 'h:1'}", 2, "there are links but no destination"},
          {"destinations: [{name: centre}]\nlinks:\n  - {name: l, connect: 'h:1',\n     destination: center}", 4,
           "unknown destination 'center'; did you mean 'centre'?"},
@@ -207,6 +227,54 @@ TEST_CASE("values that contradict each other", "[config]") {
          {link_with("window: 8MiB") + "collector:\n  max_frame: 1MiB", 6, "max_frame is smaller than the store's"},
          {source_with("type: udp-server\n    listen: 'h:1'\n    window: 16KiB"), 5, "window is smaller"},
          {source_with("type: udp-server\n    listen: 'h:1'\n    batch: {size: 5MiB}"), 5, "do not fit into the store's"}});
+}
+
+TEST_CASE("what a link is bound to", "[config]") {
+  for (const auto* wrong : {"nonsense", "1.2.3.4:80", "10.0.0.5/24", "10.0.0", "10.0.0.256", "'fe80::1%'", "'::1:'", "''"})
+    check({{link_with(std::string("source_address: ") + wrong), 4, "source_address: expected an IP address without port"}});
+  for (const auto* wrong : {"''", "abcdefghijklmnop", "a/b", "'eth0:1'", "'a b'", ".", ".."})
+    check({{link_with(std::string("interface: ") + wrong), 4, "interface: expected the name of a network interface"}});
+  const auto to = [](const std::string& host, const std::string& own) {
+    return "destinations: [{name: d}]\nlinks:\n  - name: l\n    destination: d\n    connect: '" + host
+           + ":1'\n    source_address: '" + own + "'\n";
+  };
+  check({{to("10.0.0.1", "fd00::1"), 6, "source_address is of IPv6, and 10.0.0.1 is not"},
+         {to("[fd00::1]", "10.0.0.1"), 6, "source_address is of IPv4, and fd00::1 is not"}});
+  for (const auto& fine : {to("10.0.0.1", "10.0.0.2"), to("[fd00::1]", "fe80::2%eth0"), to("h", "::ffff:1.2.3.4"),
+                           to("h", "10.0.0.2"), link_with("interface: abcdefghijklmno")})
+    CHECK(load_text(fine, "t").problems.empty());
+}
+
+TEST_CASE("what a link cannot do", "[config]") {
+  check({{link_with("bandwidth: 1"), 4, "bandwidth: at least 1KiB per second, or 0"},
+         {link_with("bandwidth: 1023"), 4, "bandwidth: at least 1KiB"},
+         {link_with("window: 1MiB") + "classes:\n  - name: c\n    duplicate: true\n", 7,
+          "duplicate: only one link may carry class 'c'"},
+         {link_with("window: 1MiB") + "  - {name: m, destination: d, connect: 'h:1'}\nclasses:\n  - name: c\n"
+            "    links: [m]\n    duplicate: true\n", 9, "duplicate: only one link may carry class 'c'"}});
+  const std::string two = "  - {name: m, destination: d, connect: 'h:1'}\nclasses: [{name: c, duplicate: true}]\n";
+  CHECK(load_text(link_with("bandwidth: 1KiB") + two, "t").problems.empty());
+  CHECK(load_text(link_with("bandwidth: 0"), "t").problems.empty());
+  CHECK(load_text("classes: [{name: c, duplicate: true}]", "t").problems.empty());
+}
+
+TEST_CASE("a byte budget that can never carry what it is for", "[config]") {
+  const auto site = [](const std::string& rule, const std::string& limits, const std::string& batch = "") {
+    return "classes: [{name: telemetry, when_spent: " + rule + "}]\ndestinations: [{name: d}]\nlinks:\n"
+           + "  - {name: l, destination: d, connect: 'h:1',\n     " + limits + "}\n"
+           + source_with("type: udp-server\n    listen: 'h:1'\n    max_datagram: 4KiB" + batch);
+  };
+  // 256 KiB and the datagram that crosses it, 4 KiB for its stream and times; an eighth more, 320 and 4096 on the wire.
+  const std::string text = " is too small for the largest batch of source 's', 304448 bytes on the wire; its batch size is "
+                           "256KiB";
+  check({{site("wait", "budget_day: 150KiB"), 5, "budget_day" + text},
+         {site("wait", "budget_month: 1"), 5, "budget_month" + text},
+         {site("wait", "budget_month: 320000"), 5, "budget_month" + text},  // 95 % of it
+         {site("wait", "budget_month: 1MiB, budget_day: 2MiB"), 5, "budget_month is smaller than budget_day"}});
+  for (const auto& fine : {site("wait", "budget_day: 330000"), site("use-reserve", "budget_day: 320000"),
+                           site("ignore", "budget_day: 1"), site("wait", "budget_day: 150KiB", "\n    batch: {size: 64KiB}"),
+                           site("wait", "budget_month: 2MiB, budget_day: 1MiB")})
+    CHECK(load_text(fine, "t").problems.empty());
 }
 
 TEST_CASE("a collector's own file is not held against the store's defaults", "[config]") {

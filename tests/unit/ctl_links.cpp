@@ -60,12 +60,13 @@ v1::LinksReply usual() {
   return r;
 }
 
-std::vector<config::link> configured(std::uint64_t day, std::uint64_t month) {
-  config::link l;
+config::gateway configured(std::uint64_t day, std::uint64_t month) {
+  config::gateway c;
+  auto& l = c.links.emplace_back();
   l.name = "5g";
   l.budget_day = {day};
   l.budget_month = {month};
-  return {l};
+  return c;
 }
 
 std::string line_with(const std::string& text, const std::string& begin) {
@@ -124,13 +125,25 @@ TEST_CASE("switches tell from where to where, the gap and why, newest last", "[c
 
 TEST_CASE("well means that each destination has a link that carries", "[ctl][links]") {
   auto r = usual();
-  CHECK(ctl::well(r));
+  CHECK(ctl::well(r, {}));
   auto& other = add_link(r, "backup", "down");
   other.set_destination("second centre");
-  CHECK_FALSE(ctl::well(r));
+  CHECK_FALSE(ctl::well(r, {}));
+  CHECK_THAT(ctl::to_table(r, {}), Contains("\nnothing carries to: second centre\n\n"));
   other.add_carries("critical");
-  CHECK(ctl::well(r));
-  CHECK(ctl::well({}));
+  CHECK(ctl::well(r, {}));
+  CHECK(ctl::well({}, {}));
+}
+
+TEST_CASE("a configured destination of which the store says nothing is not well", "[ctl][links]") {
+  config::gateway c;
+  c.destinations = {{.name = "centre"}};
+  CHECK(ctl::well(usual(), c));
+  CHECK_FALSE(ctl::well({}, c));
+  c.destinations.push_back({.name = "other"});
+  CHECK_FALSE(ctl::well(usual(), c));
+  CHECK_THAT(ctl::to_table(usual(), c), Contains("\nnothing carries to: other\n\n"));
+  CHECK(nlohmann::json::parse(ctl::to_json(usual(), c))["well"] == false);
 }
 
 TEST_CASE("JSON of links has the fields of the contract", "[ctl][links]") {

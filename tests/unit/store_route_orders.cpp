@@ -85,6 +85,25 @@ TEST_CASE("a budget that is spent sends traffic elsewhere, and lasts over restar
   CHECK(next.board.order("a").connect());
 }
 
+TEST_CASE("a batch larger than what is left of a budget is told of", "[store]") {
+  auto c = site({"a", "b"});
+  c.links[0].budget_day = {100'000};
+  bench b(c);
+  const store::dispatch_plan::order large{"a", "telemetry", {1, 1}, store::dispatch_plan::kind::live};
+  const std::string text = "a batch takes up to 169070 bytes on the wire, more than is left of the budget";
+  const auto told = [&] { return b.report("a").cause().find(text) != std::string::npos; };
+  CHECK_FALSE(told());
+  CHECK_FALSE(b.board.charge(large, 150'000, b.t));
+  CHECK(b.report("a").budget() == "reserve");
+  CHECK(told());
+  CHECK(b.report("b").cause().find(text) == std::string::npos);
+  b.t.unix_nanos += 86'400'000'000'000;
+  b.pass(500ms);
+  CHECK_FALSE(told());
+  CHECK(b.board.charge(large, 50'000, b.t));
+  CHECK_FALSE(told());
+}
+
 TEST_CASE("what the store answers about its links", "[store]") {
   const auto c = site({"a", "b"});
   v1::LinksReply view;
@@ -104,6 +123,10 @@ TEST_CASE("what the store answers about its links", "[store]") {
   };
   v1::ControlRequest r;
   r.mutable_links()->set_switches(2);
+  CHECK(ask(r).error() == "failed to tell of the links: the store is starting");
+  CHECK_FALSE(ask(r).has_links());
+  view.add_links()->set_name("a");
+  CHECK(ask(r).ok());
   CHECK(ask(r).links().switches_size() == 2);
   CHECK(ask(r).links().switches(1).unix_nanos() == 4);
   r.mutable_links()->set_switches(0);
