@@ -50,6 +50,7 @@ void monitor::set(link::health base, const std::string& cause, time_point now) {
   if (base == health::suspect) {
     suspect_since_ = next_burst_ = now;
     burst_left_ = settings_.burst;
+    burst_taken_ = tcp_ ? tcp_->bytes_acked + in_flight_ + settings_.burst * settings_.probe_bytes : 0;
   }
   base_ = base;
   tell(cause);
@@ -210,15 +211,18 @@ void monitor::packets(std::uint64_t sent, std::uint64_t lost, time_point now) {
   tell_quality();
 }
 
-// The kernel's own acknowledgements. A modem or proxy on the way may give them, so they postpone but never prove.
+// The kernel's own acknowledgements. A modem or proxy on the way may give them, so they postpone but never prove; nor
+// do they postpone a death when what was on its way at the suspicion, and the burst, must have been taken.
 void monitor::tcp(const tcp_info& info, time_point now) {
   const auto before = std::exchange(tcp_, info);
   if (!before || info.segments < before->segments || info.retransmits < before->retransmits)
     return;
-  if (info.bytes_acked > before->bytes_acked || info.delivered > before->delivered)
-    last_tcp_ = now;
-  if (last_tcp_ == now && info.unsent)
-    last_limited_ = now;
+  if (info.bytes_acked > before->bytes_acked || info.delivered > before->delivered) {
+    if (base_ != health::suspect || before->bytes_acked < burst_taken_)
+      last_tcp_ = now;
+    if (info.unsent)
+      last_limited_ = now;
+  }
   packets(info.segments - before->segments, info.retransmits - before->retransmits, now);
 }
 
