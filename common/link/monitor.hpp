@@ -138,7 +138,7 @@ private:
   bool open_ = false;      // there is a session
   bool carrier_ = true;
   bool route_ = true;
-  bool stalled_ = false;   // probes are answered, data are not
+  std::string stalled_;    // probes are answered, data are not: since when; empty: they are
   std::deque<item> data_;
   std::deque<item> probes_;
   std::uint64_t in_flight_ = 0;

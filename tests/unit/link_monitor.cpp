@@ -297,6 +297,28 @@ TEST_CASE("retransmissions of TCP are losses", "[link]") {
   CHECK(b.changes.back() == "up: works well again");
 }
 
+TEST_CASE("a degraded link says why, also after a suspicion or a new session", "[link]") {
+  bench b;
+  for (std::uint64_t i = 1; i < 60; ++i) {
+    b.m.tcp({.segments = i * 100, .retransmits = i * 10}, b.now);
+    b.talk(20);
+  }
+  REQUIRE(b.m.health() == health::degraded);
+  const auto says_why = [&] { return b.changes.back().find("% of packets lost") != std::string::npos; };
+  REQUIRE(says_why());
+  b.send();
+  b.until(health::suspect);
+  b.m.probe_answered(b.probes.back(), b.now);
+  b.act();
+  CHECK(b.m.health() == health::degraded);
+  CHECK(says_why());
+  b.m.closed("connection reset", b.now);
+  b.m.opened(b.now);
+  b.act();
+  CHECK(b.m.health() == health::degraded);
+  CHECK(says_why());
+}
+
 TEST_CASE("what the kernel knows acts at once", "[link]") {
   const auto [how, cause] = GENERATE(table<int, std::string>({{0, "down: carrier lost"}, {1, "down: route gone"},
                                                               {2, "down: connection reset"}}));
