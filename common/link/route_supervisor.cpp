@@ -179,7 +179,8 @@ bool route_supervisor::wanted(const std::string& link) const {
     const auto* standby = find(l.now.standby);
     const bool alone = c.empty() || standby == nullptr || !carries(standby->last.health);
     const bool used = standby == m || l.now.trial == link || std::find(c.begin(), c.end(), link) != c.end();
-    return used || (alone && allowed(*m, l));
+    const bool ahead = !c.empty() && preferred(*m, *find(c.front()));  // it would take over from there
+    return used || ((alone || ahead) && allowed(*m, l));
   });
 }
 

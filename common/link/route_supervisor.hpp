@@ -18,7 +18,7 @@ struct link_options {
   double cost = 0;                         ///< decides between links of one priority
   std::vector<std::string> classes{};      ///< empty: all
   milliseconds latency_threshold{0};       ///< above it no place for classes that mind; 0: none
-  bool on_demand = false;                  ///< connected only as carrier or standby
+  bool on_demand = false;                  ///< connected only as carrier or standby, or preferred to the carrier
   route_settings route{};
   damping_settings damping{};
 };
