@@ -74,6 +74,24 @@ TEST_CASE("an uplink that says nothing any more counts as down", "[store]") {
   CHECK(b.report("a").state() == "standby");
 }
 
+TEST_CASE("a broken link is told since when it does not work, however often it is tried", "[store]") {
+  bench b(site({"a", "b"}));
+  b.pass(10s);
+  b.say("a", health::HEALTH_DOWN, "no route");
+  for (int i = 0; i < 10; ++i) {
+    b.pass(5s);
+    b.say("a", health::HEALTH_CONNECTING);
+    b.pass(1s);
+    b.say("a", i % 2 == 0 ? health::HEALTH_DOWN : health::HEALTH_CIRCUIT_OPEN, "connection refused");
+  }
+  CHECK(b.report("a").since_millis() == 60'000);
+  CHECK(b.report("a").cause() == "connection refused");
+  b.say("a", health::HEALTH_UP);
+  b.pass(1s);
+  CHECK(b.report("a").since_millis() == 1000);
+  CHECK(b.report("b").since_millis() == 61'000);
+}
+
 TEST_CASE("a store that slept itself does not blame the uplinks", "[store]") {
   bench b(site({"a", "b"}));
   b.pass(10s);
