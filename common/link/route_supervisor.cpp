@@ -70,6 +70,8 @@ void route_supervisor::report(const std::string& link, const link_report& r, tim
   auto* m = find(link);
   if (m == nullptr)
     return;
+  if (r.ours || settled_at_ == time_point{})
+    settled_at_ = now + settling;
   note(*m, r, now);
   if (const auto limit = m->options.latency_threshold; limit > milliseconds(0))
     m->slow = r.round_trip > (m->slow ? limit * 4 / 5 : limit);

@@ -146,6 +146,28 @@ TEST_CASE("a new epoch ends every session and is no flap of any link", "[store]"
   }
 }
 
+TEST_CASE("after a start or a new epoch the link that comes first does not keep the preferred one's traffic", "[store]") {
+  bench b(site({"a", "b"}));
+  b.pass(10s);
+  const auto come = [&](const std::string& link) {
+    b.board.attached(link, bench::session(link), b.t);
+    b.board.ready(link, 1 << 20, b.t);
+    b.say(link, health::HEALTH_UP);
+  };
+  SECTION("a new epoch") { b.board.renewed(b.t); }
+  SECTION("a start") { b.board = route_board(b.c, "centre", {}, b.t); }
+  come("b");
+  b.head = 0;
+  CHECK(b.traffic() == strings{"b 1"});
+  b.t.now += 300ms;
+  come("a");
+  CHECK(b.traffic() == strings{"a 1", "b 11", "a 11"});  // first what is on its way
+  b.t.now += 10ms;
+  b.acknowledge("a");
+  CHECK(b.report("a").state() == "active");
+  CHECK(b.report("b").state() == "standby");
+}
+
 TEST_CASE("a link that is up without a session with the store carries nothing", "[store]") {
   bench b(site({"a", "b"}));
   b.pass(10s);
