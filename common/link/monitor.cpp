@@ -29,20 +29,20 @@ monitor::monitor(const profile& p)
 std::vector<monitor::action> monitor::take() { return std::exchange(actions_, {}); }
 
 health monitor::health() const {
-  const bool degraded = base_ == health::up && (stalled_ || brownout_.degraded());
+  const bool degraded = base_ == health::up && (!stalled_.empty() || brownout_.degraded());
   return degraded ? health::degraded : base_;
 }
 
 void monitor::tell(const std::string& cause) {
   const auto now = health();
-  if (now != told_)
-    actions_.push_back({action::type::changed, 0, std::exchange(told_, now), now, cause});
+  if (now == told_)
+    return;
+  // Why it is degraded, whatever happened: it may have been before.
+  const auto& why = now != health::degraded ? cause : brownout_.degraded() ? brownout_.cause() : stalled_;
+  actions_.push_back({action::type::changed, 0, std::exchange(told_, now), now, why});
 }
 
-void monitor::tell_quality() {
-  if (health() != told_)
-    tell(brownout_.degraded() ? brownout_.cause() : "works well again");
-}
+void monitor::tell_quality() { tell("works well again"); }
 
 void monitor::set(link::health base, const std::string& cause, time_point now) {
   if (base == health::down)
@@ -50,6 +50,7 @@ void monitor::set(link::health base, const std::string& cause, time_point now) {
   if (base == health::suspect) {
     suspect_since_ = next_burst_ = now;
     burst_left_ = settings_.burst;
+    burst_taken_ = tcp_ ? tcp_->bytes_acked + in_flight_ + settings_.burst * settings_.probe_bytes : 0;
   }
   base_ = base;
   tell(cause);
@@ -61,7 +62,7 @@ void monitor::forget_flight() {
   data_.clear();
   probes_.clear();
   in_flight_ = loaded_in_flight_ = 0;
-  stalled_ = false;
+  stalled_.clear();
 }
 
 void monitor::connecting(time_point now) {
@@ -155,7 +156,7 @@ void monitor::completed(item newest, time_point now) {
   while (!probes_.empty() && probes_.front().sent < newest.sent)
     probes_.pop_front();  // lost on a datagram transport: what went later has been answered
   last_progress_ = now;
-  stalled_ = false;
+  stalled_.clear();
   proof(now);
 }
 
@@ -210,15 +211,18 @@ void monitor::packets(std::uint64_t sent, std::uint64_t lost, time_point now) {
   tell_quality();
 }
 
-// The kernel's own acknowledgements. A modem or proxy on the way may give them, so they postpone but never prove.
+// The kernel's own acknowledgements. A modem or proxy on the way may give them, so they postpone but never prove; nor
+// do they postpone a death when what was on its way at the suspicion, and the burst, must have been taken.
 void monitor::tcp(const tcp_info& info, time_point now) {
   const auto before = std::exchange(tcp_, info);
   if (!before || info.segments < before->segments || info.retransmits < before->retransmits)
     return;
-  if (info.bytes_acked > before->bytes_acked || info.delivered > before->delivered)
-    last_tcp_ = now;
-  if (last_tcp_ == now && info.unsent)
-    last_limited_ = now;
+  if (info.bytes_acked > before->bytes_acked || info.delivered > before->delivered) {
+    if (base_ != health::suspect || before->bytes_acked < burst_taken_)
+      last_tcp_ = now;
+    if (info.unsent)
+      last_limited_ = now;
+  }
   packets(info.segments - before->segments, info.retransmits - before->retransmits, now);
 }
 

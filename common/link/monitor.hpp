@@ -138,7 +138,7 @@ private:
   bool open_ = false;      // there is a session
   bool carrier_ = true;
   bool route_ = true;
-  bool stalled_ = false;   // probes are answered, data are not
+  std::string stalled_;    // probes are answered, data are not: since when; empty: they are
   std::deque<item> data_;
   std::deque<item> probes_;
   std::uint64_t in_flight_ = 0;
@@ -148,6 +148,7 @@ private:
   unsigned burst_left_ = 0;
   time_point next_burst_{};
   time_point burst_end_{};
+  std::uint64_t burst_taken_ = 0;  // bytes_acked from which on the burst is at the other end's kernel
   time_point last_heard_{};
   time_point last_proof_{};      // a round trip was completed
   time_point last_progress_{};   // ... by data

@@ -35,7 +35,7 @@ seconds monitor::allowance(const item& i) const {
 
 /// What must be answered next. Data that are stalled no longer say anything about the path.
 const monitor::item* monitor::oldest() const {
-  const item* data = data_.empty() || stalled_ ? nullptr : &data_.front();
+  const item* data = data_.empty() || !stalled_.empty() ? nullptr : &data_.front();
   const item* probe = probes_.empty() ? nullptr : &probes_.front();
   return data != nullptr && (probe == nullptr || data->sent <= probe->sent) ? data : probe;
 }
@@ -116,7 +116,7 @@ std::optional<time_point> monitor::next_deadline() const {
     if (early_pending(*i))
       consider(early_at(*i));
   }
-  if (base_ == health::up && !data_.empty() && !stalled_)
+  if (base_ == health::up && !data_.empty() && stalled_.empty())
     consider(stalled_at());
   return next;
 }
@@ -132,9 +132,9 @@ bool monitor::excused(time_point deadline, time_point now) {
 }
 
 void monitor::judge_silence(time_point now) {
-  if (!data_.empty() && !stalled_ && now >= stalled_at()) {
-    stalled_ = true;
-    tell(fmt::format("data are not acknowledged for {} ms, though probes are answered", ms(now - last_progress_)));
+  if (!data_.empty() && stalled_.empty() && now >= stalled_at()) {
+    stalled_ = fmt::format("data are not acknowledged for {} ms, though probes are answered", ms(now - last_progress_));
+    tell(stalled_);
   }
   const auto* i = oldest();
   if (i == nullptr)

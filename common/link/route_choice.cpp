@@ -120,8 +120,12 @@ bool route_supervisor::judge_diversion(lane& l, grade mine, time_point now) {
 void route_supervisor::try_better(lane& l, const member& current, const member& candidate, time_point now) {
   const auto mine = grade_of(current, l, now);
   const auto theirs = grade_of(candidate, l, now);
-  const bool held = theirs == grade::good && now - candidate.healthy_since >= candidate.options.route.hold;
-  if (theirs < mine || candidate.pinned || (theirs == mine && held && preferred(candidate, current))) {
+  const auto& route = candidate.options.route;
+  const bool held = theirs == grade::good && now - candidate.healthy_since >= route.hold;
+  const bool came_later = now < settled_at_ && candidate.last.health == health::up
+                          && candidate.last.proofs >= route.proofs;
+  const bool may = held || came_later;
+  if (theirs < mine || candidate.pinned || (theirs == mine && may && preferred(candidate, current))) {
     l.now.trial = candidate.options.name;
     l.trial_since = now;
   }
@@ -148,6 +152,7 @@ void route_supervisor::end_trial(lane& l, bool good, time_point now) {
   const auto healthy = std::chrono::duration_cast<std::chrono::seconds>(now - m->healthy_since).count();
   const auto cause = m->pinned ? fmt::format("{} is pinned", m->options.name)
                    : better    ? why_left(current, l)
+                   : l.trial_since < settled_at_ ? fmt::format("{} is preferred and worked before", m->options.name)
                                : fmt::format("{} has been healthy for {} s", m->options.name, healthy);
   move(l, m, action::type::switched, cause);
 }

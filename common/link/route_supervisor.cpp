@@ -70,6 +70,8 @@ void route_supervisor::report(const std::string& link, const link_report& r, tim
   auto* m = find(link);
   if (m == nullptr)
     return;
+  if (r.ours || settled_at_ == time_point{})
+    settled_at_ = now + settling;
   note(*m, r, now);
   if (const auto limit = m->options.latency_threshold; limit > milliseconds(0))
     m->slow = r.round_trip > (m->slow ? limit * 4 / 5 : limit);
@@ -179,7 +181,8 @@ bool route_supervisor::wanted(const std::string& link) const {
     const auto* standby = find(l.now.standby);
     const bool alone = c.empty() || standby == nullptr || !carries(standby->last.health);
     const bool used = standby == m || l.now.trial == link || std::find(c.begin(), c.end(), link) != c.end();
-    return used || (alone && allowed(*m, l));
+    const bool ahead = !c.empty() && preferred(*m, *find(c.front()));  // it would take over from there
+    return used || ((alone || ahead) && allowed(*m, l));
   });
 }
 

@@ -18,7 +18,7 @@ struct link_options {
   double cost = 0;                         ///< decides between links of one priority
   std::vector<std::string> classes{};      ///< empty: all
   milliseconds latency_threshold{0};       ///< above it no place for classes that mind; 0: none
-  bool on_demand = false;                  ///< connected only as carrier or standby
+  bool on_demand = false;                  ///< connected only as carrier or standby, or preferred to the carrier
   route_settings route{};
   damping_settings damping{};
 };
@@ -62,9 +62,13 @@ struct route {
 /// - A link that is down gives its leases back at once.
 /// - Traffic returns to a better link when that was healthy for its hold time, once it carried real data beside the old
 ///   one (make-before-break). A link that flaps is suppressed for some time.
+/// - At the start, and after sessions that it ended itself, links come in any order: for `settling` the hold is not asked
+///   of a link that answered before.
 /// - Among links that can carry, the least bad one is better than none; one that is only connecting carries nothing.
 class route_supervisor {
 public:
+  static constexpr std::chrono::seconds settling{3};
+
   struct action {
     enum class type {
       switched,  ///< the class has another first carrier
@@ -152,6 +156,7 @@ private:
   std::vector<lane> lanes_;
   std::vector<action> actions_;
   time_point now_{};              // of the last call
+  time_point settled_at_{};       // the links that worked before have come by then
   std::uint64_t revision_ = 0;
 };
 

@@ -25,6 +25,11 @@ link::health health_of(v1::LinkStatus::Health h) {
   }
 }
 
+bool has_session(link::link_state s) {
+  using enum link::link_state;
+  return s != connecting && s != down && s != circuit_open;
+}
+
 link::wall_time wall(moment m) {
   return std::chrono::floor<std::chrono::seconds>(std::chrono::sys_time<std::chrono::nanoseconds>(
     std::chrono::nanoseconds(m.unix_nanos)));
@@ -225,7 +230,9 @@ void route_board::look(moment m) {
     const bool connect = supervisor_.wanted(name) && !idle && !hopeless(l);
     if (state == l.state && connect == l.connect)
       continue;
-    l.since = state == l.state ? l.since : m.now;
+    // Attempts to connect do not make a broken link's time begin anew.
+    if (state != l.state && (has_session(state) || has_session(l.state)))
+      l.since = m.now;
     l.state = state;
     l.connect = connect;
     l.cause = l.ledger.drained() ? "by the operator" : judge(l).cause;

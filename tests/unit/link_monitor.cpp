@@ -217,10 +217,11 @@ TEST_CASE("a slow link with a full window is alive while acknowledgements progre
   CHECK(b.until(health::suspect) < 1s);  // and when it does die, that is seen
 }
 
-TEST_CASE("the kernel's progress postpones a suspicion once, and a death for as long as it lasts", "[link]") {
+TEST_CASE("the kernel's progress postpones a suspicion once, and a death while a queue of ours explains it", "[link]") {
   bench b;
   b.talk(50);
   b.send();
+  b.m.sent(++b.id, 100'000, b.now);
   std::uint64_t acked = 0;
   const auto begin = b.now;
   while (b.now < begin + 400ms) {
@@ -231,6 +232,23 @@ TEST_CASE("the kernel's progress postpones a suspicion once, and a death for as 
   }
   CHECK(b.m.health() == health::suspect);  // a modem may acknowledge for the other end
   CHECK(b.until(health::down) < 100ms);
+}
+
+TEST_CASE("a relay that takes everything and answers nothing is dead, however long new data go", "[link]") {
+  bench b;
+  b.talk(50);
+  monitor::tcp_info kernel{.rtt = 5ms, .variation = 1ms};
+  const auto begin = b.now;
+  for (auto next = begin; b.m.health() != health::down && b.now < begin + 60s; b.pass(5ms)) {
+    if (b.now >= next) {
+      b.send();
+      next += 50ms;
+    }
+    b.m.tcp(kernel, b.now);
+    kernel.bytes_acked += b.now + 45ms == next ? 1100 : 0;
+  }
+  CHECK(b.m.health() == health::down);
+  CHECK(b.now - begin < 600ms);
 }
 
 TEST_CASE("a congested slow link may be suspected, and is not called down while TCP makes progress", "[link]") {
@@ -246,6 +264,7 @@ TEST_CASE("a congested slow link may be suspected, and is not called down while 
     const auto at = b.now - begin;
     if (b.now >= next && at % 3s < 2100ms) {  // else it waits for its timer: a packet was lost twice
       kernel.delivered += 1;
+      kernel.bytes_acked += 1400;
       next = b.now + 45ms;
     }
     b.m.tcp(kernel, b.now);
@@ -276,6 +295,28 @@ TEST_CASE("retransmissions of TCP are losses", "[link]") {
     b.talk(1);
   }
   CHECK(b.changes.back() == "up: works well again");
+}
+
+TEST_CASE("a degraded link says why, also after a suspicion or a new session", "[link]") {
+  bench b;
+  for (std::uint64_t i = 1; i < 60; ++i) {
+    b.m.tcp({.segments = i * 100, .retransmits = i * 10}, b.now);
+    b.talk(20);
+  }
+  REQUIRE(b.m.health() == health::degraded);
+  const auto says_why = [&] { return b.changes.back().find("% of packets lost") != std::string::npos; };
+  REQUIRE(says_why());
+  b.send();
+  b.until(health::suspect);
+  b.m.probe_answered(b.probes.back(), b.now);
+  b.act();
+  CHECK(b.m.health() == health::degraded);
+  CHECK(says_why());
+  b.m.closed("connection reset", b.now);
+  b.m.opened(b.now);
+  b.act();
+  CHECK(b.m.health() == health::degraded);
+  CHECK(says_why());
 }
 
 TEST_CASE("what the kernel knows acts at once", "[link]") {

@@ -132,6 +132,46 @@ TEST_CASE("a link on demand is wanted as carrier, as standby, and while there is
   CHECK_FALSE(b.s.suppressed("sat"));
 }
 
+TEST_CASE("a link on demand that is pinned is connected and carries; unpinned it rests again", "[link]") {
+  auto links = three_links();
+  links[2].on_demand = true;
+  bench b(links);
+  b.up("fibre");
+  b.up("5g");
+  b.pass(1min);
+  REQUIRE_FALSE(b.s.wanted("sat"));
+  b.s.pin("sat", true, b.now);
+  CHECK(b.s.wanted("sat"));
+  b.s.budget("sat", budget_level::spent, b.now);
+  CHECK_FALSE(b.s.wanted("sat"));
+  b.s.budget("sat", budget_level::ample, b.now);
+  b.up("sat");
+  b.pass(1s);
+  CHECK(b.carriers() == "sat");
+  b.s.pin("sat", false, b.now);
+  b.pass(31s);
+  CHECK(b.carriers() == "fibre");
+  CHECK_FALSE(b.s.wanted("sat"));
+}
+
+TEST_CASE("a preferred link on demand is connected while another one carries, and comes back", "[link]") {
+  auto links = three_links();
+  links[0].on_demand = true;
+  bench b(links);
+  b.settled();
+  b.down("fibre");
+  REQUIRE(b.carriers() == "5g");
+  REQUIRE(b.s.route_of("telemetry").standby == "sat");
+  b.pass(10min);
+  CHECK(b.s.wanted("fibre"));
+  b.s.drain("fibre", true, b.now);
+  CHECK_FALSE(b.s.wanted("fibre"));
+  b.s.drain("fibre", false, b.now);
+  b.up("fibre");
+  b.pass(31s);
+  CHECK(b.carriers() == "fibre");
+}
+
 TEST_CASE("a link on demand is not wanted for a class that it may not carry", "[link]") {
   auto links = three_links();
   links[2].on_demand = true;

@@ -25,6 +25,37 @@ TEST_CASE("the first link that can carry does, and the preferred one takes over 
                                              "switched telemetry 5g>fibre: fibre has been healthy for 30 s"});
 }
 
+TEST_CASE("after a start the order in which links come decides nothing, where they worked before", "[link]") {
+  bench b;
+  b.links["5g"].proofs = b.links["fibre"].proofs = 1000;  // the uplinks lived on
+  b.set("fibre", health::connecting);
+  b.up("5g");
+  b.pass(1s);
+  REQUIRE(b.carriers() == "5g");
+  SECTION("the preferred one comes a moment later") {
+    b.up("fibre");
+    CHECK(b.s.route_of("telemetry").trial == "fibre");
+    b.pass(200ms);
+    CHECK(b.carriers() == "fibre");
+    CHECK(b.events.back() == "switched telemetry 5g>fibre: fibre is preferred and worked before");
+    b.pass(10min);
+    CHECK(b.count("switched") == 2);
+  }
+  SECTION("it comes with a new uplink") {
+    b.links["fibre"].proofs = 0;
+    b.up("fibre");
+    b.pass(1900ms);
+    CHECK(b.carriers() == "5g");
+    CHECK(b.s.route_of("telemetry").trial.empty());
+  }
+  SECTION("it comes later than that") {
+    b.pass(10s);
+    b.up("fibre");
+    b.pass(29s);
+    CHECK(b.carriers() == "5g");
+  }
+}
+
 TEST_CASE("a suspected link is left at once, its leases shared, and returned to as soon as it answers", "[link]") {
   bench b;
   b.settled();

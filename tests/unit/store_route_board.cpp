@@ -74,6 +74,24 @@ TEST_CASE("an uplink that says nothing any more counts as down", "[store]") {
   CHECK(b.report("a").state() == "standby");
 }
 
+TEST_CASE("a broken link is told since when it does not work, however often it is tried", "[store]") {
+  bench b(site({"a", "b"}));
+  b.pass(10s);
+  b.say("a", health::HEALTH_DOWN, "no route");
+  for (int i = 0; i < 10; ++i) {
+    b.pass(5s);
+    b.say("a", health::HEALTH_CONNECTING);
+    b.pass(1s);
+    b.say("a", i % 2 == 0 ? health::HEALTH_DOWN : health::HEALTH_CIRCUIT_OPEN, "connection refused");
+  }
+  CHECK(b.report("a").since_millis() == 60'000);
+  CHECK(b.report("a").cause() == "connection refused");
+  b.say("a", health::HEALTH_UP);
+  b.pass(1s);
+  CHECK(b.report("a").since_millis() == 1000);
+  CHECK(b.report("b").since_millis() == 61'000);
+}
+
 TEST_CASE("a store that slept itself does not blame the uplinks", "[store]") {
   bench b(site({"a", "b"}));
   b.pass(10s);
@@ -126,6 +144,28 @@ TEST_CASE("a new epoch ends every session and is no flap of any link", "[store]"
     CHECK_FALSE(b.report("a").suppressed());
     CHECK(b.report("a").state() == "active");
   }
+}
+
+TEST_CASE("after a start or a new epoch the link that comes first does not keep the preferred one's traffic", "[store]") {
+  bench b(site({"a", "b"}));
+  b.pass(10s);
+  const auto come = [&](const std::string& link) {
+    b.board.attached(link, bench::session(link), b.t);
+    b.board.ready(link, 1 << 20, b.t);
+    b.say(link, health::HEALTH_UP);
+  };
+  SECTION("a new epoch") { b.board.renewed(b.t); }
+  SECTION("a start") { b.board = route_board(b.c, "centre", {}, b.t); }
+  come("b");
+  b.head = 0;
+  CHECK(b.traffic() == strings{"b 1"});
+  b.t.now += 300ms;
+  come("a");
+  CHECK(b.traffic() == strings{"a 1", "b 11", "a 11"});  // first what is on its way
+  b.t.now += 10ms;
+  b.acknowledge("a");
+  CHECK(b.report("a").state() == "active");
+  CHECK(b.report("b").state() == "standby");
 }
 
 TEST_CASE("a link that is up without a session with the store carries nothing", "[store]") {
