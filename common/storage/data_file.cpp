@@ -155,12 +155,34 @@ bool pages_known(std::string_view value, std::uint32_t page_bytes) {
   return (flags & ~dirty) == overflow && pages == (header_bytes - 1 + value.size()) / page_bytes + 1;
 }
 
-std::string set_aside(const std::string& directory, const std::string& cause) {
+std::string salvage_directory(const std::string& directory) { return (fs::path(directory) / "salvage").string(); }
+
+namespace {
+std::string whole_copy(const std::string& directory) { return data_path(directory) + ".salvaged"; }
+} // namespace
+
+void finish_salvage(const std::string& directory) {
+  fs::remove_all(salvage_directory(directory));
+  const auto copy = whole_copy(directory);
+  if (!fs::exists(copy))
+    return;
+  if (fs::exists(data_path(directory)))
+    fs::remove(copy);  // the damaged file is still there, and is read again
+  else
+    fs::rename(copy, data_path(directory));
+  sync_names(directory);
+}
+
+std::string set_aside(const std::string& directory, const std::string& cause, bool salvaged) {
   const auto from = data_path(directory);
   const auto to = fmt::format("{}.damaged-{}", from, unix_nanos());
+  if (salvaged)
+    fs::rename(data_path(salvage_directory(directory)), whole_copy(directory));
+  sync_names(directory);
   fs::rename(from, to);
   fs::remove(fs::path(directory) / "lock.mdb");  // holds reader slots only
   log::error("file set aside file={} cause=\"{}\"", to, cause);
+  finish_salvage(directory);
   return to;
 }
 

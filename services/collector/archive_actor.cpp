@@ -26,6 +26,8 @@ using namespace std::chrono_literals;
 constexpr std::uint64_t max_commit_bytes = 16 << 20;
 constexpr std::size_t max_commit_batches = 4096;
 constexpr auto beat_period = 500ms;
+// A life that took this long was not ended by the file.
+constexpr auto settle_time = 10s;
 
 struct archive_state {
   static inline const char* name = "ARCHIVE";
@@ -43,6 +45,7 @@ struct archive_state {
   std::uint64_t waiting_bytes = 0;
   bool scheduled = false;
   bool full = false;
+  std::chrono::steady_clock::time_point opened{};  // none: it stood long enough
   metrics::value* records = nullptr;
   metrics::value* bytes = nullptr;
   metrics::value* duplicates = nullptr;
@@ -64,11 +67,15 @@ struct archive_state {
   void acknowledge();
   void give_up(const std::string& why);
   void check_space();
+  void on_beat();
 };
 
 void archive_state::open() {
   file = std::make_unique<archive>(ctx->settings);
+  if (!file->set_aside().empty())
+    ctx->rt.alarm("archive_damaged", true, "set aside " + file->set_aside() + ": collector dump reads it");
   file->load(present);
+  opened = std::chrono::steady_clock::now();
   auto& m = ctx->rt.metrics();
   records = &m.counter("holdfast_collector_records_total", "Records stored");
   bytes = &m.counter("holdfast_collector_bytes_total", "Payload bytes stored");
@@ -202,6 +209,10 @@ bool archive_state::store_fresh() {
     file->append(fresh, present);
   } catch (const storage::error& e) {
     give_up(e.what());
+    if (e.unusable()) {
+      file->condemn(e);
+      ctx->rt.fail(e.what());
+    }
     return false;
   }
   commits->add();
@@ -264,6 +275,17 @@ void archive_state::give_up(const std::string& why) {
   waiting_bytes = 0;
 }
 
+void archive_state::on_beat() {
+  beat->beat();
+  file->forget_dead_readers();
+  if (opened.time_since_epoch().count() != 0 && std::chrono::steady_clock::now() - opened > settle_time) {
+    file->settled();
+    opened = {};
+  }
+  if (full)
+    check_space();
+}
+
 caf::behavior archive_actor(caf::stateful_actor<archive_state>* self, std::shared_ptr<context> ctx) {
   actor::guard(self, "ARCHIVE");
   auto& st = self->state;
@@ -283,10 +305,7 @@ caf::behavior archive_actor(caf::stateful_actor<archive_state>* self, std::share
       g.from->send_welcome(present.present(g.gateway, g.epoch), present.elsewhere(g.gateway, g.epoch));
     },
     [self](caf::tick_atom) {
-      self->state.beat->beat();
-      self->state.file->forget_dead_readers();
-      if (self->state.full)
-        self->state.check_space();
+      self->state.on_beat();
       self->delayed_send(self, beat_period, caf::tick_atom::value);
     },
   };
