@@ -1,5 +1,5 @@
-"""A disk that fills up under load and is given room again, and store files that are damaged before a start: nothing that
-was confirmed is lost, no process ends for want of room, and nobody has to help.
+"""A disk that fills up under load and is given room again, and store files that are damaged before a start: nothing
+that was confirmed is lost, no process ends for want of room, and nobody has to help.
 
 What the product writes to a disk, and which test fills it there:
 
