@@ -80,8 +80,12 @@ void archive::open(const config::collector& settings) {
 void archive::check_identity(const std::string& directory) {
   storage::txn t(*env_, storage::txn::kind::write);
   if (auto row = t.get(meta_, "store")) {
-    const auto id = storage::parse<v1::StoreIdentity>("meta", "store", *row);
-    if (id.kind() != archive_kind)
+    v1::StoreIdentity id;
+    const bool sound = storage::unseal("meta", "store", *row, id);
+    const auto names = env_->table_names();
+    if (!sound && std::find(names.begin(), names.end(), "origins") != names.end())
+      throw storage::error(MDB_CORRUPTED, "failed to read the archive's identity: it is not what was written");
+    if (!sound || id.kind() != archive_kind)
       throw storage::foreign_directory(fmt::format("failed to open archive {}: it is a {}", directory, id.kind()));
     if (id.oldest_reader() > archive_schema)
       throw storage::foreign_directory(fmt::format("failed to open archive {}: written by a newer version", directory));
