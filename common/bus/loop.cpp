@@ -2,6 +2,7 @@
 
 #include "common/bus/native.hpp"
 #include "common/telemetry/log.hpp"
+#include "common/telemetry/sparse.hpp"
 
 #include <fmt/format.h>
 #include <sys/eventfd.h>
@@ -23,6 +24,8 @@ using clock = std::chrono::steady_clock;
 
 // Messages taken from one socket before the others get their turn.
 constexpr int burst = 64;
+// A socket that is held is looked at again after this long.
+constexpr int hold_ms = 2;
 
 struct open_socket {
   socket_options options;
@@ -30,6 +33,7 @@ struct open_socket {
   zmq::socket_t monitor;  // null: nobody asks who comes and goes
   loop::receive_handler on_message;
   loop::peer_handler on_peer;
+  log::sparse refused;
 };
 
 struct timer {
@@ -58,6 +62,7 @@ struct loop::impl {
   std::atomic<std::uint64_t> dropped{0};
   std::atomic<std::uint64_t> handshake_failures{0};
   std::thread thread;
+  std::atomic<std::thread::id> runner{};  // `thread` itself is still being written when its first turn begins
 
   ~impl() { ::close(wake); }
 
@@ -67,7 +72,8 @@ struct loop::impl {
   }
 
   void run();
-  int poll_timeout();
+  bool hold();
+  int poll_timeout(bool held);
   void fire_timers();
   void drain_queues();
   void write(socket s, message& m);
@@ -112,7 +118,7 @@ void loop::send(socket s, message m) {
     first = impl_->outbound.empty() && impl_->posted.empty();
     impl_->outbound.emplace_back(s, std::move(m));
   }
-  if (first && std::this_thread::get_id() != impl_->thread.get_id())
+  if (first && std::this_thread::get_id() != impl_->runner.load())
     impl_->poke();
 }
 
@@ -144,6 +150,7 @@ std::uint64_t loop::dropped() const noexcept { return impl_->dropped; }
 std::uint64_t loop::handshake_failures() const noexcept { return impl_->handshake_failures; }
 
 void loop::impl::run() {
+  runner = std::this_thread::get_id();
   while (!done) {
     if (items.empty()) {
       polled.clear();
@@ -157,7 +164,8 @@ void loop::impl::run() {
         }
       }
     }
-    if (::zmq_poll(items.data(), static_cast<int>(items.size()), poll_timeout()) < 0 && errno != EINTR)
+    const bool held = hold();
+    if (::zmq_poll(items.data(), static_cast<int>(items.size()), poll_timeout(held)) < 0 && errno != EINTR)
       break;
     if (items[0].revents != 0) {
       std::uint64_t count;
@@ -184,7 +192,21 @@ void loop::impl::run() {
   }
 }
 
-int loop::impl::poll_timeout() {
+// Tells ZeroMQ's poll which sockets are to be read; true: not all of them.
+bool loop::impl::hold() {
+  bool any = false;
+  for (std::size_t i = 0; i < polled.size(); ++i) {
+    auto& s = *sockets[polled[i].socket];
+    if (polled[i].monitor || !s.options.hold)
+      continue;
+    const bool held = s.options.hold();
+    items[i + 1].events = held ? short{0} : short{ZMQ_POLLIN};
+    any = any || held;
+  }
+  return any;
+}
+
+int loop::impl::poll_timeout(bool held) {
   {
     std::lock_guard lock(mutex);
     if (!outbound.empty() || !posted.empty())
@@ -194,7 +216,8 @@ int loop::impl::poll_timeout() {
   for (auto& t : timers)
     next = std::min(next, t.due);
   const auto wait = std::chrono::ceil<std::chrono::milliseconds>(next - clock::now()).count();
-  return static_cast<int>(std::max<std::int64_t>(wait, 0));
+  const auto due = static_cast<int>(std::max<std::int64_t>(wait, 0));
+  return held ? std::min(due, hold_ms) : due;
 }
 
 void loop::impl::fire_timers() {
@@ -276,7 +299,8 @@ void loop::impl::read_monitor(open_socket& s) {
         s.on_peer(what == ZMQ_EVENT_HANDSHAKE_SUCCEEDED);
       continue;
     }
-    if (handshake_failures++ % 100 == 0)
+    ++handshake_failures;
+    if (s.refused.due() > 0)
       log::warn("bus peer refused endpoint={} cause=\"not a ZeroMQ peer, or it left during the handshake\" total={}",
                 s.options.name, handshake_failures.load());
   }

@@ -26,9 +26,11 @@ struct socket_options {
   std::string name;                 ///< for the log
   std::string bind;                 ///< address, or
   std::vector<std::string> connect; ///< addresses
-  std::string identity;             ///< routing id of a DEALER
+  std::string identity;             ///< how the routing id of a DEALER begins; the rest is random
   std::vector<std::string> subscribe;  ///< topics of a SUB
   int queue = 1000;                 ///< high-water mark in messages, each direction; 0: credit bounds it instead
+  int send_queue = -1;              ///< another one for what is sent; -1: the same
+  std::function<bool()> hold;       ///< while it says so the socket is not read, and its peers wait (loop's thread)
   std::size_t max_message = 0;      ///< bytes of one part; larger ones end the peer's connection; 0: 64 KiB
 };
 

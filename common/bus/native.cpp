@@ -1,5 +1,7 @@
 #include "common/bus/native.hpp"
 
+#include "common/core/time.hpp"
+
 #include <fmt/format.h>
 
 namespace holdfast::bus {
@@ -48,7 +50,7 @@ zmq::socket_t make_monitor(zmq::context_t& context, zmq::socket_t& of, std::size
 
 void configure(zmq::socket_t& s, const socket_options& o) {
   s.set(zmq::sockopt::linger, 0);
-  s.set(zmq::sockopt::sndhwm, o.queue);
+  s.set(zmq::sockopt::sndhwm, o.send_queue >= 0 ? o.send_queue : o.queue);
   s.set(zmq::sockopt::rcvhwm, o.queue);
   s.set(zmq::sockopt::maxmsgsize, static_cast<std::int64_t>(o.max_message != 0 ? o.max_message : 64 * 1024));
   s.set(zmq::sockopt::handshake_ivl, 5000);
@@ -60,8 +62,9 @@ void configure(zmq::socket_t& s, const socket_options& o) {
   }
   if (o.kind == socket_kind::dealer) {
     s.set(zmq::sockopt::immediate, true);
+    // Whoever came with the same one would take our place at the ROUTER, and our connection would stand there unread.
     if (!o.identity.empty())
-      s.set(zmq::sockopt::routing_id, o.identity);
+      s.set(zmq::sockopt::routing_id, fmt::format("{}-{:016x}", o.identity, random_id()));
   }
   for (auto& topic : o.subscribe)
     s.set(zmq::sockopt::subscribe, topic);

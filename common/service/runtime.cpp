@@ -1,6 +1,7 @@
 #include "common/service/runtime_impl.hpp"
 
 #include "common/bus/endpoints.hpp"
+#include "common/service/reader_queue.hpp"
 #include "common/telemetry/log.hpp"
 #include "holdfast/v1/record.pb.h"
 
@@ -22,7 +23,8 @@ runtime::runtime(std::string service, std::string instance, config::gateway conf
     : impl_(std::make_unique<impl>(std::move(service), std::move(instance), std::move(configuration), system)) {
   auto& i = *impl_;
   i.events = i.bus.open({.kind = bus::socket_kind::xpub, .name = "events." + i.instance,
-                         .bind = address("events." + i.instance), .max_message = 4096},
+                         .bind = address("events." + i.instance),
+                         .queue = reader_queue(i.config, 1000), .max_message = 4096},
                         [this](bus::message&& m) { impl_->on_subscription(std::move(m)); });
   i.control = i.bus.open({.kind = bus::socket_kind::router, .name = "control." + i.instance,
                           .bind = address("control." + i.instance), .max_message = 64 * 1024},

@@ -44,7 +44,8 @@ void runtime::impl::on_control(bus::message&& m) {
   };
   if (understood)
     return serve(request, answer);
-  log::warn("malformed control request peer_bytes={} parts={}", m.peer.size(), m.parts.size());
+  if (malformed.due() > 0)
+    log::warn("malformed control request peer_bytes={} parts={}", m.peer.size(), m.parts.size());
   answer(failure("failed to read request: not a holdfast.v1.ControlRequest"));
 }
 

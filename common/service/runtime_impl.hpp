@@ -7,6 +7,7 @@
 
 #include "common/core/time.hpp"
 #include "common/net/io_loop.hpp"
+#include "common/telemetry/sparse.hpp"
 #include "holdfast/v1/control.pb.h"
 #include "holdfast/v1/envelope.pb.h"
 #include "holdfast/v1/events.pb.h"
@@ -54,6 +55,7 @@ struct runtime::impl {
   std::map<std::string, v1::Alarm> alarms;            // that stand, guarded by mutex
   std::map<std::string, std::uint64_t> published;     // last seq per topic, guarded by mutex
   std::set<std::string> subscriptions;                // bus thread only
+  log::sparse malformed;                              // bus thread only
 
   impl(std::string s, std::string i, config::gateway c, caf::actor_system& sys)
       : service(std::move(s)), instance(std::move(i)), config(std::move(c)), system(sys) {}

@@ -301,6 +301,7 @@ caf::behavior archive_actor(caf::stateful_actor<archive_state>* self, std::share
       self->state.commit();
     },
     [self](const greeted& g) {
+      self->state.commit();  // what is told counts there, where nothing is left to compare: it must be on disk
       auto& present = self->state.present;
       g.from->send_welcome(present.present(g.gateway, g.epoch), present.elsewhere(g.gateway, g.epoch));
     },

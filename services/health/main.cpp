@@ -2,6 +2,7 @@
 
 #include "common/actor/slot.hpp"
 #include "common/bus/endpoints.hpp"
+#include "common/service/reader_queue.hpp"
 #include "common/service/runtime.hpp"
 #include "services/health/health.hpp"
 #include "services/health/listener.hpp"
@@ -20,7 +21,8 @@ std::shared_ptr<health::listener> open_bus(service::runtime& rt, const std::vect
                                            std::shared_ptr<health::inbox> box) {
   const auto tap = health::open_tap(rt.bus(), rt.metrics(),
                                     {.bind = rt.address("tap"),
-                                     .queue = rt.config().health.tap_queue,
+                                     .queue = static_cast<std::size_t>(
+                                       service::reader_queue(rt.config(), rt.config().health.tap_queue)),
                                      .max_message = rt.config().store.max_batch.count + batch_margin});
   auto l = std::make_shared<health::listener>(rt.bus(), rt.config().run_directory, members, tap, std::move(box));
   l->look();

@@ -118,21 +118,30 @@ void delivery_lane::want_copies(const std::string& link, const std::string& from
       want_copy(first, link);
 }
 
-void delivery_lane::make_way(const std::string& link, const std::vector<std::string>& carriers,
-                             const std::function<bool(std::uint64_t first)>& has) {
+void delivery_lane::make_way(const std::string& link, const std::vector<std::string>& carriers, const has_batch& has) {
+  for (auto l = leases_.begin(); l != leases_.end(); ++l)
+    make_way(l, link, carriers, has);
+}
+
+void delivery_lane::make_way(std::uint64_t first, const std::string& link, const std::vector<std::string>& carriers,
+                             const has_batch& has) {
+  if (const auto l = leases_.find(first); l != leases_.end())
+    make_way(l, link, carriers, has);
+}
+
+void delivery_lane::make_way(leases::iterator at, const std::string& link, const std::vector<std::string>& carriers,
+                             const has_batch& has) {
   const auto carries = [&](auto& name) { return std::find(carriers.begin(), carriers.end(), name) != carriers.end(); };
-  for (auto at = leases_.begin(); at != leases_.end(); ++at) {
-    auto& l = at->second;
-    if (l.held_by(link) || (!l.second.empty() && carries(l.first) && carries(l.second)))
-      continue;
-    if (!l.second.empty() && !carries(l.first))
-      std::swap(l.first, l.second);
-    l.second.clear();
-    if (!has(at->first))
-      continue;
-    l.second = link;
-    forget_copies(at);
-  }
+  auto& l = at->second;
+  if (l.held_by(link) || (!l.second.empty() && carries(l.first) && carries(l.second)))
+    return;
+  if (!l.second.empty() && !carries(l.first))
+    std::swap(l.first, l.second);
+  l.second.clear();
+  if (!has(at->first))
+    return;
+  l.second = link;
+  forget_copies(at);
 }
 
 void delivery_lane::no_copy(std::uint64_t first, const std::string& link) {
@@ -178,13 +187,19 @@ void delivery_lane::no_links() {
   lost_.clear();
 }
 
-std::vector<seq_range> delivery_lane::acknowledged(seq_range r) {
+std::vector<seq_range> delivery_lane::acknowledged(seq_range r, const std::vector<seq_range>& brought) {
   std::vector<seq_range> complete;
   for (auto l = leases_.lower_bound(r.first); l != leases_.end() && l->second.last <= r.last;) {
     complete.push_back({l->first, l->second.last});
     forget_copies(l);
     l = leases_.erase(l);
   }
+  for (auto& b : brought)
+    for (auto* open : {&live_, &backlog_, &claimed_, &parked_})
+      for (auto& piece : open->inside(b)) {
+        open->erase(piece);
+        complete.push_back(piece);
+      }
   claim(r);
   return complete;
 }

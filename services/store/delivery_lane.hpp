@@ -20,8 +20,8 @@ namespace holdfast::store {
 /// link begins to carry the class, or newer records could overtake it on the faster path. It is complete when the
 /// destination has it, whoever brought it; it returns when nobody holds it any more.
 ///
-/// Only what a lease covers is confirmed by an acknowledgement, whichever link brings it. What else a destination says
-/// it has is compared with what it has confirmed, whenever one of its sessions begins:
+/// Only what a lease covers, or covered in the same session, is confirmed by an acknowledgement. What else a
+/// destination says it has is compared with what it has confirmed, whenever one of its sessions begins:
 ///   - it has more than it has confirmed: the confirmation may have been lost, or this store was restored from an older
 ///     copy and gives numbers again. Such numbers are `claimed`: their batches are compared before anything counts.
 ///   - it has numbers that were never given: this store is the older copy. reconcile() says so.
@@ -51,8 +51,11 @@ public:
   void want_copies(const std::string& link, const std::string& from = {});
   /// A batch has two leases at most: before `link` is to have what others hold, the lease of one that carries no longer
   /// gives way to it. It needs no copy of what it `has` on its way already.
-  void make_way(const std::string& link, const std::vector<std::string>& carriers,
-                const std::function<bool(std::uint64_t first)>& has);
+  using has_batch = std::function<bool(std::uint64_t first)>;
+  void make_way(const std::string& link, const std::vector<std::string>& carriers, const has_batch& has);
+  /// The same for the batch that begins there.
+  void make_way(std::uint64_t first, const std::string& link, const std::vector<std::string>& carriers,
+                const has_batch& has);
   void no_copy(std::uint64_t first, const std::string& link);
   void no_copies(const std::string& link) { copies_.erase(link); }
 
@@ -62,9 +65,10 @@ public:
   void no_links();
   /// Nothing carries this class: nothing of it is live any more.
   void no_carrier();
-  /// The destination acknowledges r. Returns the batches that are complete: those leased, to whomever, and wholly
-  /// within. What else of r is not confirmed is a claim now.
-  std::vector<seq_range> acknowledged(seq_range r);
+  /// The destination acknowledges r. Returns what is complete: the batches leased, to whomever, and wholly within, and
+  /// those that the link had `brought` in this session, also where its lease gave way and nobody holds them any more.
+  /// What else of r is not confirmed is a claim now.
+  std::vector<seq_range> acknowledged(seq_range r, const std::vector<seq_range>& brought = {});
   /// The destination has r, and that is certain.
   void confirmed(seq_range r);
   /// Over this link the destination did not take the batch that begins at `first`, or does not have it; `aside`: it is
@@ -99,6 +103,8 @@ private:
   range_set& where(kind how);
   void claim(seq_range r);
   void settle_lost(const range_set& present);
+  void make_way(leases::iterator l, const std::string& link, const std::vector<std::string>& carriers,
+                const has_batch& has);
   void forget_copies(leases::iterator l);
   leases::iterator end_lease(leases::iterator l, const std::string& link, range_set* returns_to);
 

@@ -111,6 +111,11 @@ void dispatch_plan::route(const std::string& record_class, const link::route& r)
   note_carriers();
 }
 
+// Whether the batch is on its way there, whoever its lease counts for.
+delivery_lane::has_batch dispatch_plan::has(const lane& l, const link_state& link) {
+  return [&](std::uint64_t first) { return link.carries.contains({l.what.name, first}); };
+}
+
 // What is on its way is on its way over all that carry it now.
 void dispatch_plan::complete(lane& l) {
   if (!l.over)
@@ -120,7 +125,7 @@ void dispatch_plan::complete(lane& l) {
       l.no_copies(link);
       continue;
     }
-    l.make_way(link, l.over->same, [&](std::uint64_t first) { return state.carries.contains({l.what.name, first}); });
+    l.make_way(link, l.over->same, has(l, state));
     l.want_copies(link);
   }
 }
@@ -217,10 +222,13 @@ void dispatch_plan::leased(const order& o, seq_range batch, std::uint64_t bytes,
   auto& l = *find(o.record_class);
   const bool historical = o.how == kind::backlog;
   l.leased(batch, o.link, o.how);
-  if (l.over && !o.copy && (historical || o.how == kind::live))
+  if (l.over && (historical || o.how == kind::live))
     for (auto& other : l.over->same)
-      if (ready(other))
+      if (ready(other)) {
+        if (o.copy)  // perhaps of what a link that carries no longer holds: then another carrier is to have it, too
+          l.make_way(batch.first, other, l.over->same, has(l, links_.at(other)));
         l.want_copy(batch.first, other);
+      }
   const std::pair key{o.record_class, batch.first};
   if (const auto earlier = link.carries.find(key); earlier != link.carries.end())
     answered(link, earlier->second, now);  // its lease had given way; one answer comes for both
@@ -252,13 +260,16 @@ std::vector<seq_range> dispatch_plan::acknowledged(const std::string& link, cons
   auto* l = find(record_class);
   if (l == nullptr)
     return {};
-  auto complete = l->acknowledged(r);
+  std::vector<seq_range> brought;
   if (const auto at = links_.find(link); at != links_.end()) {
     auto& carries = at->second.carries;
     for (auto s = carries.lower_bound({record_class, r.first});
-         s != carries.end() && s->first.first == record_class && s->second.last <= r.last; s = carries.erase(s))
+         s != carries.end() && s->first.first == record_class && s->second.last <= r.last; s = carries.erase(s)) {
+      brought.push_back({s->first.second, s->second.last});
       answered(at->second, s->second, now);
+    }
   }
+  auto complete = l->acknowledged(r, brought);
   note_checks();
   return complete;
 }

@@ -146,6 +146,7 @@ private:
 
   lane* find(const std::string& record_class);
   const lane* find(const std::string& record_class) const;
+  static delivery_lane::has_batch has(const lane& l, const link_state& link);
   void complete(lane& l);
   bool can_go(const lane& l) const;
   bool may(const lane& l, kind how, const std::string& link) const;

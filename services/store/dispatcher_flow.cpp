@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 
 namespace holdfast::store {
 
@@ -73,8 +74,8 @@ bool dispatcher_state::carry_out(route_board& board, const std::string& destinat
   if (reads >= reads_per_turn)
     return false;
   const auto found = read(o, reads);
-  if (o.copy && !(found && found->seqs == o.todo && (o.how == kind::check || found->gap_reason == 0)))
-    return plan.skipped(o), true;  // the other link sent what there was
+  if (o.copy && !(found && found->seqs == o.todo && found->gap_reason == 0))
+    return plan.skipped(o), true;  // the other link sent what there was, or asked for it
   const auto absent = !found ? o.todo.last : std::min(o.todo.last, found->seqs.first - 1);
   if (!found || found->seqs.first > from) {
     if (o.how == kind::check)  // nothing to compare with: its word is all there is
@@ -110,6 +111,13 @@ std::optional<batch> dispatcher_state::read(const dispatch_plan::order& o, int& 
   auto found = ctx->file->read_from(o.record_class, o.todo.first);
   resident += found ? found->payload.size() : 0;
   return found;
+}
+
+void dispatcher_state::forget_confirmed(const std::string& record_class) {
+  auto oldest = std::numeric_limits<std::uint64_t>::max();
+  for (auto& [name, board] : boards)
+    oldest = std::min(oldest, board.plan.oldest(record_class).value_or(oldest));
+  cache->forget_below(record_class, oldest);
 }
 
 void dispatcher_state::send_gap(route_board& board, const dispatch_plan::order& o, std::uint64_t last,
@@ -158,6 +166,7 @@ void dispatcher_state::figures() {
   if (std::exchange(resident, 0) > map_release)
     ctx->file->env().release_resident();
   auto& m = ctx->rt.metrics();
+  m.gauge("holdfast_store_cached_bytes", "Unconfirmed batches in memory").set(static_cast<double>(cache->bytes()));
   const auto now = drain_forecast::clock::now();
   for (auto& [name, board] : boards) {
     auto& plan = board.plan;
@@ -181,7 +190,7 @@ void dispatcher_state::figures() {
         if (auto stored_at = ctx->file->stored_at(c.name, *seq); stored_at && (oldest == 0 || *stored_at < oldest))
           oldest = *stored_at;
     m.gauge("holdfast_store_oldest_unsent_seconds", "Age of the oldest record not yet confirmed", tags)
-      .set(oldest == 0 ? 0.0 : static_cast<double>(unix_nanos() - oldest) / 1e9);
+      .set(oldest == 0 ? 0.0 : std::max(0.0, static_cast<double>(unix_nanos() - oldest) / 1e9));  // the clock may step
   }
 }
 

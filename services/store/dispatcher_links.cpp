@@ -51,7 +51,8 @@ void dispatcher_state::on_hello(const std::string& peer, const v1::LinkHello& h)
   if (board == boards.end())
     return refuse(peer, h.session(), v1::LinkRefusal::REASON_UNKNOWN_DESTINATION, h.destination());
   if (!board->second.has(h.link())) {
-    log::warn("link refused link={} cause=\"not configured for destination {}\"", h.link(), h.destination());
+    if (strangers.due() > 0)
+      log::warn("link refused link={} cause=\"not configured for destination {}\"", h.link(), h.destination());
     return refuse(peer, h.session(), v1::LinkRefusal::REASON_UNKNOWN_DESTINATION,
                   "no link " + h.link() + " leads there");
   }
@@ -108,8 +109,10 @@ void dispatcher_state::on_delivered(const std::string& peer, const v1::Delivered
     for (auto& r : ranges)
       for (auto& whole : board.acknowledged(d.link(), record_class, r, present()))
         out.ranges.push_back(whole);
-    if (!out.ranges.empty())
-      ctx->writer.send(std::move(out));
+    if (out.ranges.empty())
+      continue;
+    ctx->writer.send(std::move(out));
+    forget_confirmed(record_class);
   }
   tell();
   pump();

@@ -9,6 +9,7 @@
 #include "services/store/route_board.hpp"
 #include "services/store/store.hpp"
 
+#include "common/telemetry/sparse.hpp"
 #include "holdfast/v1/dispatch.pb.h"
 
 namespace holdfast::store {
@@ -28,6 +29,7 @@ struct dispatcher_state {
   std::map<std::string, route_board> boards;    // by destination
   std::map<std::string, drain_forecast> drains; // by destination
   std::map<std::string, attached_link> links;   // by link
+  log::sparse strangers;
   std::unique_ptr<live_cache> cache;
   bool informed = false;      // WRITER has told what is undelivered
   bool pump_scheduled = false;
@@ -75,6 +77,8 @@ struct dispatcher_state {
   bool carry_out(route_board& board, const std::string& destination, const dispatch_plan::order& o, int& reads);
   void believe(dispatch_plan& plan, const std::string& destination, const std::string& record_class, seq_range r);
   std::optional<batch> read(const dispatch_plan::order& o, int& reads);
+  /// Batches that every destination has are not read again.
+  void forget_confirmed(const std::string& record_class);
   void lease(route_board& board, const dispatch_plan::order& o, const batch& b);
   void send_gap(route_board& board, const dispatch_plan::order& o, std::uint64_t last, std::uint32_t reason);
   void send_batch(const attached_link& link, const batch& b, dispatch_plan::kind how);

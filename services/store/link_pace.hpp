@@ -8,8 +8,9 @@
 namespace holdfast::store {
 
 /// How much backlog may be on its way on one link, so that a live record never waits long behind it: what the link
-/// carries in its own delay plus `max_wait`. A live record then waits about `max_wait`, or, where a drained link is
-/// just being filled again, about the link's round trip more. Pure; time is passed in.
+/// carries in its own delay and as long again, that being at least `min_wait` and at most `max_wait`. So long a live
+/// record waits, or, where a drained link is just being filled again, about the link's round trip more. Pure; time is
+/// passed in.
 ///
 /// Rate and delay are measured on the acknowledgements, as BBR does (Cardwell et al., ACM Queue 14(5), 2016). The rate
 /// of a sample is what was delivered between a lease and its acknowledgement; the highest of the last seconds counts.
@@ -19,6 +20,7 @@ class link_pace {
 public:
   using clock = std::chrono::steady_clock;
 
+  static constexpr std::chrono::milliseconds min_wait{10};
   static constexpr std::chrono::milliseconds max_wait{100};
   static constexpr std::chrono::seconds rate_memory{10};
   static constexpr std::chrono::seconds delay_memory{30};   ///< a pause costs a round trip of the backlog's time
@@ -60,7 +62,8 @@ public:
       return first_bytes;
     if (pausing_)
       return alone_bytes;
-    return std::max(floor_bytes, static_cast<std::uint64_t>(rate * (delay_ + seconds(max_wait)).count()));
+    const auto wait = std::clamp<seconds>(delay_, min_wait, max_wait);
+    return std::max(floor_bytes, static_cast<std::uint64_t>(rate * (delay_ + wait).count()));
   }
 
 private:

@@ -2,6 +2,13 @@
 
 namespace holdfast::store {
 
+bool producer_table::room_for(const std::string& producer) {
+  if (rows_.size() < most || rows_.contains(producer))
+    return true;
+  std::erase_if(rows_, [](auto& r) { return r.second.taken == 0; });
+  return rows_.size() < most;
+}
+
 void producer_table::load(const std::string& producer, row r) {
   r.taken = r.committed;
   rows_[producer] = std::move(r);

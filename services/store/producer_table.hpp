@@ -21,6 +21,10 @@ public:
 
   enum class verdict { accept, duplicate, out_of_order, unknown_session };
 
+  static constexpr std::size_t most = 10000;
+
+  /// May another one with this name come? Whoever has nothing on disk gives way for that, and says hello again.
+  bool room_for(const std::string& producer);
   /// A row of the file.
   void load(const std::string& producer, row r);
   /// Opens a session or asks again. Nothing of the producer may be taken but uncommitted.

@@ -19,10 +19,10 @@
 #include "holdfast/v1/control.pb.h"
 #include "services/store/batch_file.hpp"
 #include "services/store/control.hpp"
+#include "services/store/waiting_room.hpp"
 
 #include <caf/all.hpp>
 
-#include <atomic>
 #include <functional>
 #include <map>
 #include <memory>
@@ -39,7 +39,12 @@ namespace holdfast::store {
 // -- to WRITER --------------------------------------------------------------------------------------------------------
 
 /// A producer opens its session or asks again.
-struct hello { std::string peer, producer; std::uint64_t session; std::string record_class; };
+struct hello {
+  std::string peer, producer;
+  std::uint64_t session;
+  std::string record_class;
+  waiting_room::seat seat{};
+};
 /// A batch to be stored.
 struct offer {
   std::string peer, producer;
@@ -47,6 +52,7 @@ struct offer {
   std::uint32_t count, crc;
   std::string position;
   blob payload;
+  waiting_room::seat seat{};
 };
 /// A destination confirmed these.
 struct confirmed { std::string destination, record_class; std::vector<seq_range> ranges; };
@@ -83,7 +89,11 @@ struct gave_way {
   std::vector<entry> batches;
 };
 /// From the bus: a LinkMessage, parsed there.
-struct from_link { std::string peer; std::shared_ptr<const v1::LinkMessage> message; };
+struct from_link {
+  std::string peer;
+  std::shared_ptr<const v1::LinkMessage> message;
+  waiting_room::seat seat{};
+};
 struct pump_due {};
 struct route_due {};
 /// What an operator wants of a link that is configured; answered once it is on disk.
@@ -112,7 +122,8 @@ struct context {
   std::shared_ptr<batch_file> file;
   bus::loop::socket ingest = 0;
   bus::loop::socket dispatch = 0;
-  std::atomic<std::uint64_t> queued_bytes{0};  // offers on their way to WRITER
+  waiting_room for_writer{32 << 20};
+  waiting_room for_dispatcher{4 << 20};
   actor::slot writer;
   actor::slot dispatcher;
   link_view links{};

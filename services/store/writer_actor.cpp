@@ -68,6 +68,11 @@ void writer_state::on_hello(const hello& h) {
                   fmt::format("class {} is not configured", h.record_class));
   }
   commit();  // hello answers from the disk: nothing of this producer may be between
+  if (!producers.room_for(h.producer)) {
+    offer o{.peer = h.peer, .producer = h.producer, .session = h.session};
+    return refuse(o, v1::ProducerRefusal::REASON_TOO_MANY_PRODUCERS,
+                  fmt::format("there are {} producers", producers.rows().size()));
+  }
   const auto& row = producers.hello(h.producer, h.session, h.record_class, h.peer);
   v1::StoreMessage m;
   auto& w = *m.mutable_welcome();
@@ -78,7 +83,8 @@ void writer_state::on_hello(const hello& h) {
   w.set_window_bytes(window(h.record_class));
   w.set_max_batch_bytes(settings().max_batch.count);
   send(h.peer, m);
-  log::info("producer={} session={:016x} last_seq={}", h.producer, h.session, row.committed);
+  if (greeted.due() > 0)
+    log::info("producer={} session={:016x} last_seq={}", h.producer, h.session, row.committed);
 }
 
 void writer_state::refuse(const offer& o, v1::ProducerRefusal::Reason why, const std::string& detail) {
@@ -97,7 +103,6 @@ void writer_state::refuse(const offer& o, v1::ProducerRefusal::Reason why, const
 }
 
 void writer_state::on_offer(const offer& o) {
-  ctx->queued_bytes -= o.payload.size();
   const auto* row = producers.find(o.producer);
   if (row != nullptr && window(row->record_class) == 0)
     return;  // it sends again when its window grows
@@ -121,6 +126,7 @@ void writer_state::on_offer(const offer& o) {
       break;
   }
   pending.push_back(o);
+  pending.back().seat.reset();  // it waits for the disk now, which has a limit of its own
   pending_bytes += o.payload.size();
   if (pending_bytes >= space.offer_bytes())
     return commit();

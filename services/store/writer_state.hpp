@@ -8,6 +8,7 @@
 #include "services/store/space.hpp"
 #include "services/store/store.hpp"
 
+#include "common/telemetry/sparse.hpp"
 #include "holdfast/v1/ingest.pb.h"
 #include "holdfast/v1/record.pb.h"
 
@@ -24,6 +25,7 @@ struct writer_state {
   std::shared_ptr<pulse::loop> beat;
   producer_table producers;
   delivery_state delivery;
+  log::sparse greeted{100};
 
   std::vector<offer> pending;
   std::uint64_t pending_bytes = 0;

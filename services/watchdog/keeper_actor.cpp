@@ -85,6 +85,7 @@ private:
   void carry_out();
   void carry_out(const action& a);
   void start(std::size_t service);
+  long holder(std::size_t service) const;  // of its lock
   bool adopt(std::size_t service);
   void hold(std::size_t service, process p, bool adopted);
   void signal(std::size_t service, int number);
@@ -151,10 +152,12 @@ void keeper_core::on_gone(const process_gone& gone) {
   h.it.reset();
   h.last = gone.status;
   liveness_.forget(gone.service);
-  // Our child met one that was there before it: a predecessor's, which had no lock yet when we looked.
-  if (gone.status.code == exit_running && policy_.phase_of(gone.service) == phase::running && adopt(gone.service))
+  // Our child met one that was there before it: a predecessor's, which had no lock yet when we looked, or one that was
+  // killed and kept its lock until it was gone.
+  const bool met = gone.status.code == exit_running && policy_.phase_of(gone.service) == phase::running;
+  if (met && adopt(gone.service))
     return carry_out();
-  policy_.exited(gone.service, gone.status, now());
+  policy_.exited(gone.service, gone.status, now(), met && process::ended(holder(gone.service)));
   carry_out();
 }
 
@@ -212,10 +215,12 @@ void keeper_core::start(std::size_t service) {
   }
 }
 
+long keeper_core::holder(std::size_t service) const {
+  return service::lock_holder(plan_->rt.config().run_directory, plan_->table[service].name);
+}
+
 bool keeper_core::adopt(std::size_t service) {
-  const auto& entry = plan_->table[service];
-  const auto holder = service::lock_holder(plan_->rt.config().run_directory, entry.name);
-  auto running = process::adopt(holder, entry.command);
+  auto running = process::adopt(holder(service), plan_->table[service].command);
   if (!running)
     return false;
   hold(service, std::move(*running), true);

@@ -10,6 +10,8 @@ namespace {
 
 // A busy machine delays our own ticks by this much without anything being wrong.
 constexpr milliseconds tolerated_delay{500};
+// A loop's own limit may be 2 s, whatever the configured one is: after a sleep of half that its age tells nothing.
+constexpr milliseconds longest_delay{1000};
 
 std::int64_t millis(time_point from, time_point to) {
   return std::chrono::duration_cast<milliseconds>(to - from).count();
@@ -103,7 +105,8 @@ bool liveness::all_seen() const {
 }
 
 void liveness::check_own_pace(time_point now) {
-  if (last_tick_ && now - *last_tick_ > std::max(limits_.limit / 2, tolerated_delay))
+  const auto most = std::clamp<milliseconds>(limits_.limit / 2, tolerated_delay, longest_delay);
+  if (last_tick_ && now - *last_tick_ > most)
     excuse(now);
 }
 

@@ -35,8 +35,8 @@ std::string overdue_loop(const heartbeat& h);
 /// A process hangs when no heartbeat came for `limit` (before its first one: `start_limit` from its start), or when a
 /// heartbeat says that one of its loops is over that loop's own limit.
 ///
-/// Who was not awake cannot judge: when tick() comes late by more than half the limit, or excuse() says so, everybody
-/// gets a fresh limit.
+/// Who was not awake cannot judge: when tick() comes late by more than half the limit, or by more than a second, or
+/// excuse() says so, everybody gets a fresh limit.
 class liveness {
 public:
   enum class effect {

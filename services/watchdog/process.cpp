@@ -142,6 +142,12 @@ std::optional<process> process::adopt(long pid, const std::vector<std::string>& 
   return p;
 }
 
+bool process::ended(long pid) {
+  std::error_code ec;
+  const auto runs = std::filesystem::read_symlink(fmt::format("/proc/{}/exe", pid), ec);
+  return runs.empty() && ec == std::errc::no_such_file_or_directory;  // memory goes before locks
+}
+
 bool process::signal(int number) const { return ::pidfd_send_signal(pidfd_->get(), number, nullptr, 0) == 0; }
 
 bool process::frozen() const {

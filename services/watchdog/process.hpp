@@ -38,6 +38,9 @@ public:
   /// what `command` would start: another program, or one for another link or configuration.
   static std::optional<process> adopt(long pid, const std::vector<std::string>& command);
 
+  /// No program runs under this number: there is no such process, or it was killed and is on its way out.
+  static bool ended(long pid);
+
   long pid() const noexcept { return pid_; }
   int fd() const noexcept { return pidfd_->get(); }
   /// False when it is gone already.

@@ -15,9 +15,11 @@ constexpr int exit_config = 78;   // service::run: the configuration is wrong
 
 milliseconds span(time_point from, time_point to) { return std::chrono::duration_cast<milliseconds>(to - from); }
 
-const char* advice(const exit_status& status) {
+const char* advice(const exit_status& status, bool holder_ended) {
   if (status.code == exit_config)
     return ": its configuration is wrong, see its log or holdfastctl check";
+  if (status.code == exit_running && holder_ended)
+    return ": its predecessor was still ending";
   if (status.code == exit_running)
     return ": another process already runs as this service";
   return "";
@@ -73,7 +75,7 @@ void restart_policy::start_failed(std::size_t service, const std::string& cause,
   converge(now);
 }
 
-void restart_policy::exited(std::size_t service, const exit_status& status, time_point now) {
+void restart_policy::exited(std::size_t service, const exit_status& status, time_point now, bool holder_ended) {
   auto& m = members_[service];
   if (m.now != phase::running && m.now != phase::ending)
     return;
@@ -81,9 +83,9 @@ void restart_policy::exited(std::size_t service, const exit_status& status, time
   if (stopping() || m.again) {
     emit(action::type::ended, service, {}, status.text());
   } else {
-    const bool hopeless = status.code == exit_config || status.code == exit_running;
+    const bool hopeless = status.code == exit_config || (status.code == exit_running && !holder_ended);
     const auto hang = m.hang.empty() ? "" : fmt::format(" after it hung: {}", m.hang);
-    failed(service, status.text() + hang + advice(status), hopeless, now);
+    failed(service, status.text() + hang + advice(status, holder_ended), hopeless, now);
   }
   converge(now);
 }

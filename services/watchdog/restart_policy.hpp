@@ -55,7 +55,8 @@ public:
   /// `began` is earlier than now for a process that was adopted.
   void started(std::size_t service, time_point began);
   void start_failed(std::size_t service, const std::string& cause, time_point now);
-  void exited(std::size_t service, const exit_status& status, time_point now);
+  /// `holder_ended`: the process that kept it from its lock was on its way out.
+  void exited(std::size_t service, const exit_status& status, time_point now, bool holder_ended = false);
   /// `frozen`: it is stopped or traced and would not even notice SIGABRT.
   void hung(std::size_t service, const std::string& reason, bool frozen, time_point now);
   /// Somebody asked for a fresh process: not a failure, and at once whatever it waits for.

@@ -84,8 +84,10 @@ void collector_process::on_frame(const peer& from, const wire& m) {
     from->epoch = m.epoch;
     watch(from);
     return box_->send([this, from] {
-      from->line->send(centre, {.what = wire::type::welcome, .present = present_->present(from->gateway, from->epoch),
-                                .elsewhere = present_->elsewhere(from->gateway, from->epoch)});
+      commit([this, from] {
+        from->line->send(centre, {.what = wire::type::welcome, .present = present_->present(from->gateway, from->epoch),
+                                  .elsewhere = present_->elsewhere(from->gateway, from->epoch)});
+      });
     });
   }
   if (m.what == wire::type::ping)
@@ -158,9 +160,11 @@ void collector_process::wait(const arrived& a, bool fresh) {
 }
 
 // The actor waits for the disk, its mailbox meanwhile.
-void collector_process::commit() {
-  if (std::none_of(waiting_.begin(), waiting_.end(), [](auto& x) { return x.fresh; }))
-    return stand();
+void collector_process::commit(task then) {
+  if (std::none_of(waiting_.begin(), waiting_.end(), [](auto& x) { return x.fresh; })) {
+    stand();
+    return then ? then() : void();
+  }
   for (auto& [a, fresh] : waiting_) {
     if (!fresh)
       continue;
@@ -183,15 +187,18 @@ void collector_process::commit() {
           std::find_if(site_.collectors.begin(), site_.collectors.end(), [&](auto& c) { return c.get() == this; })
           - site_.collectors.begin())]->signal(*this, "killed in a commit");
     });
-  after(took, [this] {
+  after(took, [this, then = std::move(then)] {
     box_->unblock();
     if (w.now() < disk_.failing && !w.disk.yes(0.3)) {
       disk_.rows_in_flight.clear();
       disk_.batches_in_flight.clear();
-      return give_up();
+      give_up();
+    } else {
+      disk_.apply();
+      stand();
     }
-    disk_.apply();
-    stand();
+    if (then)
+      then();
   });
 }
 

@@ -49,7 +49,7 @@ private:
   bool same(const arrived& a) const;
   void reject(const arrived& a, int why);
   void wait(const arrived& a, bool fresh);
-  void commit();
+  void commit(task then = {});
   void stand();
   void acknowledge();
   void give_up();

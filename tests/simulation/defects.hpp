@@ -35,15 +35,20 @@ enum class defect {
   gaps_untold,                ///< a source drops records and does not say so
   position_ahead,             ///< a source counts what it has sent as stored
   hang_unseen,                ///< the watchdog waits for exits only
+  drop_untold,                ///< no gap takes the place of a batch that gave way
+  reject_displaced,           ///< batches of a class that rejects give way, too
+  gap_too_wide,               ///< a gap covers a record more than gave way
+  expired_early,              ///< records expire when half of their time is over
+  gap_not_cut,                ///< what one destination was told of a gap removes all of it
 };
 
-inline constexpr std::array<std::string_view, 27> defect_names{
+inline constexpr std::array<std::string_view, 32> defect_names{
   "none", "ack_before_commit", "dispatch_before_commit", "welcome_from_memory", "producer_row_late",
   "head_not_saved", "roll_back_forgotten", "removal_by_any", "removal_unconfirmed", "lease_forgotten",
   "lease_doubled", "historical_forgotten", "window_ignored", "delivered_when_sent", "acknowledged_up_to",
   "batches_swapped", "reconnect_forgotten", "archive_ack_before_commit", "duplicates_stored",
   "archive_torn", "give_back_forgotten", "refused_stored", "tail_dropped", "classes_mixed", "gaps_untold",
-  "position_ahead", "hang_unseen"};
+  "position_ahead", "hang_unseen", "drop_untold", "reject_displaced", "gap_too_wide", "expired_early", "gap_not_cut"};
 
 constexpr std::string_view to_string(defect d) { return defect_names[static_cast<std::size_t>(d)]; }
 

@@ -11,7 +11,9 @@ store_file::store_file(world& w, store_disk& d, oracle& o, const std::vector<con
     : w_(w), disk_(d), oracle_(o) {
   for (auto& c : classes) {
     heads_[c.name] = d.heads[c.name];
-    o.reopened(c.name, d.classes[c.name].size());
+    if (c.overflow != config::overflow_rule::reject || c.ttl.count() > 0)
+      yielding_.insert(c.name);
+    o.reopened(c.name, batches_of(d.classes[c.name]));
   }
 }
 
@@ -36,7 +38,7 @@ std::optional<store::batch> store_file::read_from(const std::string& record_clas
 store::class_policy::sizes store_file::used() const {
   store::class_policy::sizes all;
   for (auto& [name, table] : disk_.classes)
-    all[name] = table.size() * 256;
+    all[name] = yielding_.contains(name) ? bytes_of(table) : table.size() * row_bytes;
   return all;
 }
 
@@ -45,11 +47,16 @@ seq_range store_file::update::append(const std::string& producer, std::uint64_t 
   auto& head = heads_.at(record_class);
   const seq_range r{head + 1, head + count};
   head = r.last;
-  steps_.emplace_back([&f = file_, b = store::batch{record_class, r, crc, 0, payload}, producer, seq] {
-    f.disk_.classes[b.record_class][b.seqs.first] = b;
+  const store::batch row{record_class, r, crc, 0, payload};
+  const bool yields = file_.yielding_.contains(record_class);
+  if (yields)
+    view(record_class)[r.first] = row;
+  steps_.emplace_back([&f = file_, b = row, producer, seq, yields, now = file_.w_.now()] {
+    if (!yields)
+      f.disk_.classes[b.record_class][b.seqs.first] = b;
     if (!f.w_.has(defect::head_not_saved))
       f.disk_.heads[b.record_class] = b.seqs.last;
-    f.oracle_.stored(producer, seq, b.record_class, b.seqs, b.crc, b.payload);
+    f.oracle_.stored(producer, seq, b.record_class, b.seqs, b.crc, b.payload, now);
   });
   return r;
 }
@@ -87,11 +94,17 @@ void store_file::update::journal(const std::string& destination, const v1::Journ
 }
 
 void store_file::update::remove(const std::string& record_class, seq_range r) {
+  if (file_.yielding_.contains(record_class))
+    return remove_from(view(record_class), record_class, r);
   steps_.emplace_back([&f = file_, record_class, r] {
     auto& table = f.disk_.classes[record_class];
     for (auto at = table.lower_bound(r.first); at != table.end() && at->first <= r.last; at = table.erase(at))
       f.oracle_.removed(record_class, at->second.seqs);
   });
+}
+
+void store_file::update::expiry(const v1::ExpiryRow& row) {
+  steps_.emplace_back([&d = file_.disk_, row] { d.expiry = row; });
 }
 
 void store_file::update::renew_epoch() {
@@ -113,7 +126,7 @@ void crash(world& w, store_disk& d, const oracle& o) {
     for (auto& step : steps)
       step();
   for (auto& [name, table] : d.classes)
-    o.reopened(name, table.size());
+    o.reopened(name, batches_of(table));
 }
 
 // -- archive ----------------------------------------------------------------------------------------------------------

@@ -11,6 +11,8 @@
 #include "tests/simulation/oracle.hpp"
 
 #include <map>
+#include <memory>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -25,12 +27,14 @@ struct store_disk {
   std::map<std::pair<std::string, std::string>, std::vector<seq_range>> delivery;
   std::map<std::string, v1::LinkRow> links;
   std::map<std::string, v1::JournalRow> journals;
+  v1::ExpiryRow expiry;
+  unsigned boot = 1;            // of the computer
   std::vector<task> in_flight;  // the transaction on its way
   time_point failing{};         // commits fail until then
   duration slow{};              // commits take so much longer
 };
 
-/// The store's file in one life of the store: services/store/batch_file.hpp.
+/// The store's file in one life of the store: services/store/batch_file.hpp. disk_gaps.cpp has what gave way.
 class store_file {
 public:
   store_file(world& w, store_disk& d, oracle& o, const std::vector<config::record_class>& classes);
@@ -42,6 +46,7 @@ public:
   void load(store::producer_table& producers, store::delivery_state& delivery) const;
   store::route_board::kept kept() const;
   std::optional<store::batch> read_from(const std::string& record_class, std::uint64_t seq) const;
+  v1::ExpiryRow expiry() const { return disk_.expiry; }
   store::class_policy::sizes used() const;
 
   class update {
@@ -54,14 +59,25 @@ public:
     void delivered(const std::string& destination, const std::string& record_class, const std::vector<seq_range>& all);
     void link(const std::string& name, const v1::LinkRow& row);
     void journal(const std::string& destination, const v1::JournalRow& row);
+    void expiry(const v1::ExpiryRow& row);
     void remove(const std::string& record_class, seq_range r);
     void renew_epoch();
 
+    struct held_batch { seq_range seqs; std::uint64_t bytes; };
+    std::optional<held_batch> next_held(const std::string& record_class, std::uint64_t seq);
+    void give_up(const std::string& record_class, seq_range held, std::uint32_t reason);
+    store::class_policy::sizes used();
+
   private:
     friend store_file;
+    using table = std::map<std::uint64_t, store::batch>;
+    table& view(const std::string& record_class);
+    void cut_gap(table& t, std::uint64_t at);
+    void remove_from(table& t, const std::string& record_class, seq_range r);
     store_file& file_;
     std::map<std::string, std::uint64_t> heads_;
     std::vector<task> steps_;
+    std::map<std::string, std::shared_ptr<table>> tables_;  // of classes that give way: as the transaction sees them
   };
   /// On its way from here; `committed` or `failed` ends it.
   void begin(const update& u) { disk_.in_flight = u.steps_; }
@@ -73,8 +89,14 @@ private:
   store_disk& disk_;
   oracle& oracle_;
   std::map<std::string, std::uint64_t> heads_;
+  std::set<std::string> yielding_;  // classes whose batches may give way
   std::vector<task> late_;
 };
+
+inline constexpr std::uint64_t row_bytes = 256;  // of a batch, whatever its records
+/// What its rows take, in the model.
+std::uint64_t bytes_of(const std::map<std::uint64_t, store::batch>& table);
+std::size_t batches_of(const std::map<std::uint64_t, store::batch>& table);
 
 /// The store's process ended, perhaps in a commit.
 void crash(world& w, store_disk& d, const oracle& o);

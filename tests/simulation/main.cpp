@@ -29,7 +29,7 @@ constexpr std::uint64_t most_repeats = 10;
 struct outcome {
   std::optional<std::string> why;
   duration at{}, drained{};
-  std::uint64_t steps = 0, records = 0, late = 0, returned = 0;
+  std::uint64_t steps = 0, records = 0, late = 0, returned = 0, gave_way = 0;
   std::vector<std::string> lines;
 };
 
@@ -59,6 +59,7 @@ outcome simulate(const run_of& r, std::vector<fault> faults, bool tracing) {
   out.records = s.model.records();
   out.late = s.model.late();
   out.returned = s.model.returned();
+  out.gave_way = s.model.gave_way();
   out.lines.assign(s.w.lines().begin(), s.w.lines().end());
   return out;
 }
@@ -121,7 +122,7 @@ std::string repeats(const run_of& r) {
 }
 
 struct sums {
-  std::uint64_t runs = 0, failed = 0, steps = 0, records = 0, late = 0, returned = 0;
+  std::uint64_t runs = 0, failed = 0, steps = 0, records = 0, late = 0, returned = 0, gave_way = 0;
   duration slowest{};
   std::string first{};
 };
@@ -137,6 +138,7 @@ sums campaign(manner how, std::uint64_t from, std::uint64_t count, defect broken
     s.records += o.records;
     s.late += o.late;
     s.returned += o.returned;
+    s.gave_way += o.gave_way;
     s.slowest = std::max(s.slowest, o.drained);
     if (!o.why)
       continue;
@@ -148,10 +150,11 @@ sums campaign(manner how, std::uint64_t from, std::uint64_t count, defect broken
     }
   }
   const std::chrono::duration<double> took = clock::now() - began;
-  std::cout << fmt::format("{}: {} seeds, {} failed; {:.1f} s, {:.1f} M steps ({:.0f} per ms), {} records stored",
+  std::cout << fmt::format("{}: {} seeds, {} failed; {:.1f} s, {:.1f} M steps ({:.0f} per ms), {} records stored, {} "
+                           "gave way",
                            names[static_cast<int>(how)], s.runs, s.failed, took.count(),
                            static_cast<double>(s.steps) / 1e6,
-                           static_cast<double>(s.steps) / 1e3 / took.count(), s.records);
+                           static_cast<double>(s.steps) / 1e3 / took.count(), s.records, s.gave_way);
   if (how == manner::liveness)
     std::cout << fmt::format("; slowest recovery {:.1f} s", std::chrono::duration<double>(s.slowest).count());
   std::cout << fmt::format("; out of order: {} live from an ended lease, {} backlog that a suspected link returned\n",

@@ -8,7 +8,7 @@ namespace holdfast::simulation {
 using namespace std::chrono_literals;
 
 void path::reset() {
-  for (auto& c : std::exchange(open, {}))
+  for (auto& c : std::exchange(connections, {}))
     if (auto at = c.lock())
       for (auto s : {gateway, centre})
         if (!at->ends[s].closed)
@@ -16,8 +16,8 @@ void path::reset() {
 }
 
 void path::process_ended(process& p) {
-  std::erase_if(open, [](auto& c) { return c.expired(); });
-  const auto all = open;
+  std::erase_if(connections, [](auto& c) { return c.expired(); });
+  const auto all = connections;
   for (auto& c : all)
     if (auto at = c.lock())
       for (auto s : {gateway, centre})
@@ -36,8 +36,8 @@ connection::connection(path& p, process& from, process& to) : path_(p) {
 std::shared_ptr<connection> connection::dial(path& p, process& from, process& to, duration timeout, task opened,
                                              accept accepted) {
   auto c = std::make_shared<connection>(p, from, to);
-  std::erase_if(p.open, [](auto& o) { return o.expired(); });
-  p.open.push_back(c);
+  std::erase_if(p.connections, [](auto& o) { return o.expired(); });
+  p.connections.push_back(c);
   c->knock(0ns, timeout, std::make_shared<task>(std::move(opened)), std::make_shared<accept>(std::move(accepted)));
   return c;
 }
@@ -46,12 +46,11 @@ std::shared_ptr<connection> connection::dial(path& p, process& from, process& to
 void connection::knock(duration waited, duration timeout, const std::shared_ptr<task>& opened,
                        const std::shared_ptr<accept>& accepted) {
   auto& w = path_.w;
-  const auto there = path_.delay + w.net.between(0ns, path_.jitter);
-  w.after(2 * there, [=, this, self = shared_from_this()] {
+  w.after(path_.round_trip(), [=, this, self = shared_from_this()] {
     auto& to = *ends[centre].who;
     if (ends[gateway].closed)
       return;
-    if (path_.cut[gateway] || path_.cut[centre]) {
+    if (!path_.open()) {
       const auto pause = std::max<duration>(waited, 1s);
       if (waited + pause > timeout)
         return close(gateway, "no connection in time");
@@ -60,6 +59,7 @@ void connection::knock(duration waited, duration timeout, const std::shared_ptr<
           knock(waited + pause, timeout, opened, accepted);
       });
     }
+    answered_ = true;
     if (!to.alive())
       return close(gateway, "connection refused");
     open_ = true;
@@ -165,6 +165,9 @@ net::path_figures connection::figures() const {
   f.delivered = frames_;
   f.waiting = !halves_[gateway].queue.empty();
   f.data_segments = frames_ + halves_[gateway].queue.size();
+  f.unsent = f.waiting && halves_[gateway].queue.back().due > path_.w.now() + path_.delay + path_.jitter;
+  f.round_trip = std::chrono::duration_cast<std::chrono::microseconds>(2 * path_.delay);
+  f.variation = std::chrono::duration_cast<std::chrono::microseconds>(path_.jitter);
   f.wire_bytes = wire_bytes_;
   return f;
 }

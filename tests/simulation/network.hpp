@@ -44,12 +44,14 @@ struct path {
   double rate;                 // bytes per second, each direction
   bool cut[2] = {false, false};
   time_point busy[2]{};
-  std::vector<std::weak_ptr<connection>> open{};
+  std::vector<std::weak_ptr<connection>> connections{};
   duration usual = delay;
 
   /// A router says that there is no such connection.
   void reset();
   void process_ended(process& p);
+  duration round_trip() const { return 2 * (delay + w.net.between(duration(0), jitter)); }
+  bool open() const { return !cut[0] && !cut[1]; }
 };
 
 class connection : public std::enable_shared_from_this<connection> {
@@ -73,6 +75,8 @@ public:
   /// What it has sent may arrive or not, in order; what comes to it is lost.
   void close(side who, const std::string& why, bool tell = true);
   net::path_figures figures() const;
+  /// The other end's TCP said something, be it no.
+  bool answered() const noexcept { return answered_; }
 
 private:
   friend struct path;
@@ -87,7 +91,7 @@ private:
 
   path& path_;
   half halves_[2];
-  bool open_ = false;
+  bool open_ = false, answered_ = false;
   std::uint64_t acknowledged_ = 0, frames_ = 0, wire_bytes_ = 0;
 };
 

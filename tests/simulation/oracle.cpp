@@ -37,7 +37,7 @@ void oracle::acquisition_ended() {
 // -- the store --------------------------------------------------------------------------------------------------------
 
 void oracle::stored(const std::string& producer, std::uint64_t seq, const std::string& record_class, seq_range r,
-                    std::uint32_t crc, const blob& payload) {
+                    std::uint32_t crc, const blob& payload, time_point now) {
   if (auto& n = batches_of_[producer]; seq != ++n)
     broken("contract 2: batch {} of {} is stored where batch {} is due", seq, producer, n);
   auto& head = heads_[record_class];
@@ -47,7 +47,7 @@ void oracle::stored(const std::string& producer, std::uint64_t seq, const std::s
   v1::Batch decoded;
   if (!decoded.ParseFromArray(payload.data(), static_cast<int>(payload.size())))
     broken("a stored batch is not a v1.Batch");
-  batch b{r.last, crc, payload, {}};
+  batch b{r.last, crc, payload, now, {}};
   for (auto& rec : decoded.records()) {
     const auto at = streams_.find(decoded.streams(static_cast<int>(rec.stream())));
     auto& s = at->second;
@@ -173,6 +173,8 @@ void oracle::archive_lost(const std::string& destination) {
       o.had.insert(r);
     o.has.clear();
     o.gaps.clear();
+    o.told.clear();
+    o.records = 0;
     o.live.clear();
     o.backlog.clear();
   }
@@ -193,6 +195,8 @@ void oracle::archived(const arrival& a) {
     }
     return;
   }
+  if (a.gap_reason == v1::GAP_REASON_DISPLACED || a.gap_reason == v1::GAP_REASON_EXPIRED)
+    return take_dropped(a, o);
   if (a.epoch != 1)
     for (auto& r : o.gaps.inside(a.seqs)) {  // it was held after all
       o.gaps.erase(r);
@@ -202,6 +206,7 @@ void oracle::archived(const arrival& a) {
     broken("contract 3: {} stores {} to {} of class {} twice", a.destination, a.seqs.first, a.seqs.last,
            a.record_class);
   o.has.insert(a.seqs);
+  o.records += a.seqs.count();
   const auto& given = batches_[a.record_class];
   const auto b = given.find(a.seqs.first);
   if (b == given.end() || b->second.last != a.seqs.last)
@@ -237,38 +242,6 @@ void oracle::confirmed(const std::string& destination, const std::string& record
   if (at == centre_.end() || !at->second.ever(r))
     broken("contract 1: {} to {} of class {} count as delivered and {} does not have them", r.first, r.last,
            record_class, destination);
-}
-
-// -- the end ----------------------------------------------------------------------------------------------------------
-
-bool oracle::complete() const { return missing().empty(); }
-
-std::string oracle::missing() const {
-  for (auto& [record_class, n] : kept_)
-    if (n != 0)
-      return fmt::format("{} batches of class {} are still in the store", n, record_class);
-  for (auto& [destination, classes] : wants_)
-    for (auto& c : classes) {
-      const auto head = heads_.find(c);
-      if (head == heads_.end() || head->second == 0)
-        continue;
-      const auto at = centre_.find({destination, c});
-      if (const auto has = at == centre_.end() ? 0 : at->second.has.count(); has != head->second)
-        return fmt::format("{} has {} of {} records of class {}", destination, has, head->second, c);
-    }
-  for (auto& [name, s] : streams_)
-    if (s.rules.repeats && s.last != s.made)
-      return fmt::format("{} of {} records of {} are stored", s.last, s.made, name);
-  return {};
-}
-
-void oracle::count() const {
-  for (auto& [name, s] : streams_) {
-    const auto told = s.stored + s.gaps;
-    if (told > s.made || told + s.forgiven < s.made)
-      broken("contract 5: {} records of {} were produced; {} are delivered and {} told as gaps; {} may be lost with "
-             "their process", s.made, name, s.stored, s.gaps, s.forgiven);
-  }
 }
 
 } // namespace holdfast::simulation

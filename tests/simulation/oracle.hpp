@@ -19,6 +19,8 @@ class oracle {
 public:
   struct stream_rules { bool repeats = false; };  // its device keeps what is not confirmed and sends it again
   void stream(const std::string& name, stream_rules rules) { streams_[name].rules = rules; }
+  struct class_rules { bool drops = false; duration ttl{}; };  // 0: for ever
+  void record_class(const std::string& name, class_rules rules) { rules_[name] = rules; }
   void destination(const std::string& name, const std::set<std::string>& classes) { wants_[name] = classes; }
 
   // -- the field
@@ -31,9 +33,12 @@ public:
 
   // -- the store's disk
   void stored(const std::string& producer, std::uint64_t seq, const std::string& record_class, seq_range r,
-              std::uint32_t crc, const blob& payload);
+              std::uint32_t crc, const blob& payload, time_point now);
   void producer_row(const std::string& producer, std::uint64_t seq);
   void removed(const std::string& record_class, seq_range r);
+  /// It gave way on purpose; from here on only a gap may be told.
+  void dropped(const std::string& record_class, seq_range r, std::uint32_t reason, time_point now);
+  void gap_removed(const std::string& record_class, seq_range r);
   void delivery_row(const std::string& destination, const std::string& record_class, const std::vector<seq_range>& all);
   /// After a crash: these are there.
   void reopened(const std::string& record_class, std::size_t batches) const;
@@ -71,6 +76,7 @@ public:
   void count() const;
 
   std::uint64_t records() const noexcept { return records_; }
+  std::uint64_t gave_way() const;
   std::uint64_t late() const noexcept { return late_; }  ///< live records behind newer ones, from an ended lease
   /// Backlog records behind newer ones: a suspected link still had them when those went.
   std::uint64_t returned() const noexcept { return returned_; }
@@ -83,6 +89,7 @@ private:
     std::uint64_t last;
     std::uint32_t crc;
     blob payload;
+    time_point stored;
     std::vector<record> records;
   };
   struct stream_state {
@@ -93,13 +100,18 @@ private:
     range_set has;
     range_set had;   // on a disk that is gone
     range_set gaps;  // of has: a gap says that it was there
+    range_set told;  // of has: a gap says that it was dropped
+    std::uint64_t records = 0;  // stored, and neither told nor of gaps
     std::uint64_t epoch = 0;
     bool ever(seq_range r) const;
     std::map<const std::string*, std::pair<std::uint64_t, std::uint64_t>> live, backlog;  // last of a stream, its batch
   };
+  void take_dropped(const arrival& a, origin_state& o);
   using lease_key = std::tuple<std::string, std::string, std::uint64_t>;  // destination, class, first
 
   std::map<std::string, stream_state> streams_;
+  std::map<std::string, class_rules> rules_;
+  std::map<std::string, range_set> dropped_, untold_;  // class; untold: by some destination not confirmed
   std::map<std::string, std::set<std::string>> wants_;
   std::map<std::string, std::uint64_t> batches_of_;  // producer -> batches stored
   std::map<std::string, std::uint64_t> rows_;        // producer -> the file's number

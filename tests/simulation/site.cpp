@@ -32,6 +32,15 @@ void site::configure(dice& d) {
   config.destinations = {{"north", {}}};
   if (d.yes(0.25))
     config.destinations.push_back({"south", {"telemetry"}});
+  if (d.yes(0.5)) {
+    config::record_class bulk{.name = "bulk", .priority = 200, .duplicate = d.yes(0.3)};
+    bulk.overflow = d.yes(0.5) ? config::overflow_rule::drop_oldest : config::overflow_rule::thin;
+    bulk.quota = config::bytes{d.yes(0.3) ? 0U : d.yes(0.5) ? 3'000U : 25'000U};
+    bulk.ttl = d.yes(0.5) ? std::chrono::milliseconds(2000 + d.below(8000)) : 0ms;
+    config.classes.push_back(bulk);
+    if (config.destinations.size() > 1 && d.yes(0.7))
+      config.destinations.back().classes.push_back("bulk");
+  }
   const link::profile profiles[] = {link::fibre(), link::five_g(), link::satellite()};
   const duration delays[] = {2ms, 25ms, 270ms};
   const double rates[] = {10e6, 1e6, 64e3};
@@ -64,6 +73,8 @@ void site::configure(dice& d) {
   source("drill", d.yes(0.5) ? "telemetry" : "critical", false);
   if (d.yes(0.5))
     source("alarm", "critical", true);
+  if (config.classes.size() > 2)
+    source("camera", "bulk", true);
   config.store.quota = config::bytes{d.yes(0.2) ? 20'000U : 10'000'000U};
   config.store.producer_window = config::bytes{d.yes(0.3) ? 500U : 60'000U};
   config.store.live_cache = config::bytes{d.yes(0.3) ? 500U : 100'000U};
@@ -80,6 +91,8 @@ void site::build() {
   }
   for (auto& s : config.sources)
     model.stream(s.stream, {std::holds_alternative<config::tcp_server_source>(s.kind)});
+  for (auto& c : config.classes)
+    model.record_class(c.name, {c.overflow != config::overflow_rule::reject, c.ttl});
   store = std::make_unique<store_process>(*this);
   processes.push_back(store.get());
   for (std::size_t i = 0; i < config.links.size(); ++i) {
@@ -144,6 +157,7 @@ void site::begin(const fault& f) {
     case type::kill_in_commit: store->kill_in_commit = true; return;
     case type::hang: return processes[f.which % processes.size()]->hang();
     case type::power_cut:
+      ++disk.boot;
       for (auto* x : processes)
         watchdog->signal(*x, "power cut");
       return;

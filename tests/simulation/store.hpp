@@ -1,10 +1,11 @@
 #pragma once
 
 // The store's process: the cores of WRITER and DISPATCHER in thin shells. They follow services/store/writer_actor.cpp,
-// writer_commit.cpp, dispatcher_actor.cpp, dispatcher_flow.cpp and dispatcher_links.cpp line by line where those decide
-// something; metrics, log, alarms and damaged pages are left out.
+// writer_commit.cpp, writer_room.cpp, dispatcher_actor.cpp, dispatcher_flow.cpp and dispatcher_links.cpp line by line
+// where those decide something; metrics, log, alarms, full disks, budgets and damaged pages are left out.
 
 #include "services/store/class_policy.hpp"
+#include "services/store/expiry.hpp"
 #include "services/store/live_cache.hpp"
 #include "services/store/producer_table.hpp"
 #include "services/store/retry_pace.hpp"
@@ -58,8 +59,24 @@ private:
   void tick();
   void schedule_commit(duration delay);
   void commit(task then = {});
+  /// What leaves in one transaction; it counts when that stands.
+  struct leaving {
+    std::map<std::string, store::give_way_order> orders;
+    store::expiry ages;
+    bool more = false;
+    std::vector<std::pair<std::string, std::uint64_t>> gone{};  // class, first
+  };
+  void open_room();
+  void make_room(store_file::update& u, leaving& out);
+  void displace(store_file::update& u, const store::class_policy::victim& v, std::uint64_t steps, leaving& out);
+  void expire(store_file::update& u, leaving& out);
+  void give_up(store_file::update& u, const std::string& record_class, seq_range held, std::uint32_t why, leaving& out);
+  void note_ages(store_file::update& u, const std::vector<store::batch>& done, leaving& out);
+  void left(leaving&& out);
+  void watch_room();
+  std::int64_t boottime() const;
   void transact(store_file::update u, std::function<void(bool)> then);
-  void stand(const std::vector<store::batch>& done);
+  void stand(const std::vector<store::batch>& done, leaving&& out);
   void drop_offers();
   void tell_space();
   void acknowledge(const std::string& producer);
@@ -78,6 +95,10 @@ private:
   bool commit_scheduled_ = false;
   store::space space_;
   store::class_policy policy_;
+  std::map<std::string, store::give_way_order> orders_;
+  store::expiry ages_;
+  bool expiring_ = false;
+  std::int64_t ages_kept_ = 0;
   std::set<std::string> waiting_;  // classes whose producers wait
 };
 
@@ -87,6 +108,7 @@ public:
   void on_undelivered(const std::vector<std::tuple<std::string, std::string, std::vector<seq_range>>>& entries,
                       const std::map<std::string, std::uint64_t>& heads);
   void on_stored(const std::vector<store::batch>& batches);
+  void on_gave_way(const std::vector<std::pair<std::string, std::uint64_t>>& batches);
   void on_renewed();
   void on_hello(const std::string& link, std::uint64_t session, const std::string& destination);
   void on_ready(const std::string& link, std::uint64_t session, std::uint64_t epoch, std::uint64_t window,

@@ -3,6 +3,8 @@
 #include "tests/simulation/store.hpp"
 #include "tests/simulation/uplink.hpp"
 
+#include <limits>
+
 namespace holdfast::simulation {
 
 using namespace std::chrono_literals;
@@ -55,6 +57,11 @@ void dispatcher::on_stored(const std::vector<store::batch>& batches) {
       board.plan.stored(b.record_class, b.seqs);
   }
   pump();
+}
+
+void dispatcher::on_gave_way(const std::vector<std::pair<std::string, std::uint64_t>>& batches) {
+  for (auto& [record_class, first] : batches)
+    cache_.forget(record_class, first);
 }
 
 void dispatcher::on_renewed() {
@@ -136,10 +143,15 @@ void dispatcher::on_delivered(const delivered& d) {
         site_.model.complete(at->destination, record_class, batch);
         whole.push_back(batch);
       }
-    if (!whole.empty())
-      process_.write->box.send([&to = *process_.write, destination = at->destination, c = record_class, whole] {
-        to.on_confirmed(destination, c, whole);
-      });
+    if (whole.empty())
+      continue;
+    process_.write->box.send([&to = *process_.write, destination = at->destination, c = record_class, whole] {
+      to.on_confirmed(destination, c, whole);
+    });
+    auto oldest = std::numeric_limits<std::uint64_t>::max();
+    for (auto& [name, each] : boards_)
+      oldest = std::min(oldest, each.plan.oldest(record_class).value_or(oldest));
+    cache_.forget_below(record_class, oldest);
   }
   tell();
   pump();

@@ -61,13 +61,19 @@ bool dispatcher::carry_out(store::dispatch_plan& plan, const std::string& destin
     ++reads;
     found = process_.file->read_from(o.record_class, o.todo.first);
   }
-  if (o.copy && !(found && found->seqs == o.todo))
+  if (o.copy && !(found && found->seqs == o.todo && found->gap_reason == 0))
     return plan.skipped(o), true;
   const auto absent = !found ? o.todo.last : std::min(o.todo.last, found->seqs.first - 1);
   if (!found || found->seqs.first > o.todo.first) {
     if (o.how == kind::check)
       return believe(plan, destination, o.record_class, {o.todo.first, absent}), true;
     return gap(absent, v1::GAP_REASON_NOT_HELD);
+  }
+  if (found->gap_reason != 0) {  // one that WRITER stored
+    const auto last = std::min(found->seqs.last, o.todo.last);
+    if (o.how == kind::check)
+      return believe(plan, destination, o.record_class, {o.todo.first, last}), true;
+    return gap(last, found->gap_reason);
   }
   lease(plan, destination, o, *found);
   return true;

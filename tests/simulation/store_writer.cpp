@@ -33,7 +33,7 @@ void store_process::end() {
   file.reset();
 }
 
-writer::writer(store_process& p, site& s) : box(p), process_(p), site_(s), policy_(s.config.classes, s.config.store.quota.count) {
+writer::writer(store_process& p, site& s) : box(p), process_(p), site_(s) {
   for (auto& d : s.config.destinations)
     for (auto& c : s.config.classes)
       if (d.classes.empty() || std::find(d.classes.begin(), d.classes.end(), c.name) != d.classes.end())
@@ -42,13 +42,16 @@ writer::writer(store_process& p, site& s) : box(p), process_(p), site_(s), polic
   for (auto& c : s.config.classes)
     for (auto& r : delivery_.settled(c.name))
       removable_[c.name].push_back(r);
-  tell_space();
+  open_room();
   schedule_commit(0ms);
   p.after(beat_period, [this] { tick(); });
 }
 
 void writer::tick() {
-  box.send([this] { commit(); });
+  box.send([this] {
+    watch_room();
+    commit();
+  });
   process_.after(beat_period, [this] { tick(); });
 }
 
@@ -157,7 +160,8 @@ void writer::schedule_commit(duration delay) {
 }
 
 void writer::commit(task then) {
-  if (pending_.empty() && changed_.empty() && removable_.empty() && links_.empty() && journals_.empty())
+  if (pending_.empty() && changed_.empty() && removable_.empty() && links_.empty() && journals_.empty()
+      && !expiring_)
     return then ? then() : void();
   store_file::update u(*process_.file);
   for (auto& [key, dirty] : changed_)
@@ -169,6 +173,8 @@ void writer::commit(task then) {
   for (auto& [record_class, ranges] : removable_)
     for (auto& r : ranges)
       u.remove(record_class, r);
+  leaving out{orders_, ages_};
+  make_room(u, out);
   std::vector<store::batch> done;
   for (auto& o : pending_) {
     auto& record_class = producers_.find(o.producer)->record_class;
@@ -179,11 +185,14 @@ void writer::commit(task then) {
   for (auto o = pending_.rbegin(); o != pending_.rend(); ++o)
     if (seen.insert(o->producer).second)
       u.producer(o->producer, producers_.find(o->producer)->record_class, o->seq, o->position);
+  note_ages(u, done, out);
   auto& to = *process_.dispatch;
   if (process_.w.has(defect::dispatch_before_commit) && !done.empty())
     to.box.send([&to, done] { to.on_stored(done); });
-  transact(std::move(u), [this, done, then](bool stands) {
-    stands ? stand(done) : drop_offers();
+  transact(std::move(u), [this, done, out, then](bool stands) mutable {
+    stands ? stand(done, std::move(out)) : drop_offers();
+    if (stands && expiring_)
+      schedule_commit(0ms);
     if (then)
       then();
   });
@@ -210,12 +219,13 @@ void writer::transact(store_file::update u, std::function<void(bool)> then) {
   });
 }
 
-void writer::stand(const std::vector<store::batch>& done) {
+void writer::stand(const std::vector<store::batch>& done, leaving&& out) {
   changed_.clear();
   removable_.clear();
   links_.clear();
   journals_.clear();
   space_.committed();
+  left(std::move(out));
   std::set<std::string> seen;
   for (auto& o : pending_) {
     producers_.committed(o.producer, o.seq, o.position);
@@ -236,26 +246,6 @@ void writer::drop_offers() {
   pending_bytes_ = 0;
   if (!process_.w.has(defect::roll_back_forgotten))
     producers_.roll_back();
-}
-
-// The simulated classes have overflow `reject`: at a limit nobody gives way, producers wait.
-void writer::tell_space() {
-  std::uint64_t total = 0;
-  const auto used = process_.file->used();
-  for (auto& [name, bytes] : used)
-    total += bytes;
-  policy_.measured(used, total);
-  std::set<std::string> who;
-  for (auto& [name, bytes] : used)
-    if (policy_.waits(name))
-      who.insert(name);
-  if (who == waiting_)
-    return;
-  waiting_.swap(who);  // now `who` waited before
-  process_.w.trace("store", "classes that wait: {}", waiting_.size());
-  for (auto& [name, row] : producers_.rows())
-    if (row.session != 0 && waiting_.contains(row.record_class) != who.contains(row.record_class))
-      acknowledge(name);
 }
 
 void writer::acknowledge(const std::string& producer) {

@@ -13,7 +13,6 @@ namespace {
 constexpr auto tick_period = 250ms;
 constexpr int acknowledgement_timeouts = 3;
 constexpr auto status_period = 1s;
-constexpr auto last_answers = 2s;
 constexpr auto soonest = 1ms;
 } // namespace
 
@@ -73,8 +72,6 @@ void uplink_process::on_welcome(std::uint64_t session, std::uint64_t epoch) {
   s.hello.over();
   s.welcomed = true;
   s.epoch = epoch;
-  s.wanted = true;
-  s.unwanted_since = {};
   if (s.line && (s.established || !same))
     forget_line("the store began anew");
   report();
@@ -120,24 +117,22 @@ void uplink_process::on_order(std::uint64_t session, bool wanted) {
   auto& s = *me_;
   if (session != s.id)
     return;
-  const bool wakes = !s.wanted && wanted;
-  s.wanted = wanted;
-  if (!s.wanted && s.unwanted_since == time_point{})
-    s.unwanted_since = w.now();
-  if (!s.wanted)
+  const bool wakes = s.order.take(wanted, {}, w.now());
+  if (!s.order.wanted())
     return rest_if_done();
-  s.unwanted_since = {};
   if (wakes && !s.line && s.welcomed)
     connect();
 }
 
 void uplink_process::rest_if_done() {
   auto& s = *me_;
-  if (s.wanted)
+  if (s.order.wanted())
     return;
   const bool answered = !s.established || s.outstanding == 0;
-  if (s.line && (answered || w.now() - s.unwanted_since >= last_answers))
-    drop("not wanted");
+  if (s.line && s.order.over(answered, w.now()))
+    return drop("not wanted");
+  if (!s.line)
+    knock(false);
 }
 
 // -- the link ---------------------------------------------------------------------------------------------------------
@@ -161,6 +156,8 @@ void uplink_process::watched() {
     w.trace(name, "{}: {}", link::to_string(s.watch.health(w.now())), s.watch.cause());
     report();
   }
+  if (due.give_up && s.established)
+    give_up();
   const auto next = s.watch.next_deadline();
   if (!next || (s.armed && *s.armed <= *next))
     return;
@@ -171,6 +168,46 @@ void uplink_process::watched() {
     me_->armed.reset();
     look();
   });
+}
+
+// The session was silent for too long: another connection is sooner than TCP's next attempt.
+void uplink_process::give_up() {
+  knock(true);
+  drop(me_->watch.cause());
+}
+
+// As knock.cpp: while nothing answers there, connections are asked for at the pace of the probes.
+void uplink_process::knock(bool yes) {
+  if (std::exchange(me_->knocking, yes) == yes)
+    return;
+  ++me_->knocks;
+  if (yes)
+    wait_to_knock();
+}
+
+void uplink_process::wait_to_knock() {
+  const auto& m = link().tuning.monitor;
+  after(link::ticks(link::monitor::probe_pace(m, m.recovery_probe)), [this, n = me_->knocks] {
+    if (!me_->knocking || n != me_->knocks)
+      return;
+    ++me_->knocks;  // the one before is let go
+    wait_to_knock();
+    after(site_.paths[number_]->round_trip(), [this, mine = me_->knocks] {
+      if (me_->knocking && mine == me_->knocks && site_.paths[number_]->open())
+        on_knocked();
+    });
+  });
+}
+
+void uplink_process::on_knocked() {
+  auto& s = *me_;
+  knock(false);
+  if (s.established || !s.welcomed || !s.order.wanted())
+    return;
+  w.trace(name, "the way is open again");
+  if (s.line)
+    forget_line("the way is open again");
+  connect();
 }
 
 void uplink_process::report() {

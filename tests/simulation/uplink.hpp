@@ -1,12 +1,13 @@
 #pragma once
 
 // An uplink's process: the cores link_watch, reconnect, heartbeat and greeting in a thin shell that follows
-// services/uplink/session_actor.cpp, session_destination.cpp and session_link.cpp. Left out: TLS, names, the kernel's
-// news of carrier and route, figures.
+// services/uplink/session_actor.cpp, session_destination.cpp, session_link.cpp and knock.cpp. Left out: TLS, names, the
+// kernel's news of carrier and route, figures.
 
 #include "common/core/greeting.hpp"
 #include "services/uplink/heartbeat.hpp"
 #include "services/uplink/link_watch.hpp"
+#include "services/uplink/order.hpp"
 #include "services/uplink/reconnect.hpp"
 #include "tests/simulation/site.hpp"
 
@@ -44,10 +45,13 @@ private:
     uplink::heartbeat life;
     uplink::link_watch watch;
     greeting hello;
-    bool welcomed = false, store_reachable = false, established = false, opened = false, wanted = true;
+    uplink::order order;
+    bool welcomed = false, store_reachable = false, established = false, opened = false;
+    bool knocking = false;
+    std::uint64_t knocks = 0;
     std::uint64_t epoch = 0, attempt = 0, outstanding = 0;
     std::shared_ptr<connection> line;
-    time_point opened_at{}, progress{}, reported{}, unwanted_since{};
+    time_point opened_at{}, progress{}, reported{};
     std::optional<time_point> armed;
     std::optional<wire> held_back;             // defect::batches_swapped
     std::map<std::string, std::uint64_t> bytes_out;  // on its way, by class and first: for the window
@@ -74,6 +78,10 @@ private:
   void report();
   void rest_if_done();
   void ping(std::uint64_t id);
+  void give_up();
+  void knock(bool yes);
+  void wait_to_knock();
+  void on_knocked();
 
   site& site_;
   std::size_t number_;

@@ -12,7 +12,7 @@ using namespace std::chrono_literals;
 
 void uplink_process::connect() {
   auto& s = *me_;
-  if (!s.wanted)
+  if (!s.order.wanted())
     return rest_if_done();
   const auto n = ++s.attempt;
   s.opened = false;
@@ -38,6 +38,7 @@ void uplink_process::on_opened(std::uint64_t attempt) {
   auto& s = *me_;
   if (attempt != s.attempt || !s.line)
     return;
+  knock(false);
   s.opened = true;
   s.opened_at = w.now();
   s.life.opened(w.now());
@@ -138,16 +139,19 @@ void uplink_process::on_ended(std::uint64_t attempt, const std::string& why) {
     return;
   w.trace(name, "connection ended: {}", why);
   s.watch.path(s.line->figures(), w.now());
+  const bool answered = s.line->answered();
   s.line = nullptr;
-  if (s.wanted)
+  if (s.order.wanted())
     s.retry.lost(w.now());
-  s.watch.closed(why, s.wanted && !s.retry.quick(), w.now());
+  s.watch.closed(why, s.order.wanted() && answered && !s.retry.quick(), w.now());
+  if (!s.established)
+    knock(!answered);
   if (std::exchange(s.established, false))
     to_store([&to = *site_.store, name = link().name, id = s.id, why] {
       to.dispatch->box.send([&at = *to.dispatch, name, id, why] { at.on_down(name, id, why); });
     });
   watched();
-  if (!s.wanted)
+  if (!s.order.wanted())
     return rest_if_done();
   if (w.has(defect::reconnect_forgotten))
     return;

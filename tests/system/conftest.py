@@ -1,5 +1,7 @@
+import os
 import pathlib
 import shutil
+import signal
 import sys
 
 import pytest
@@ -10,6 +12,7 @@ from harness import base  # noqa: E402
 
 
 def pytest_configure(config):
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # below nohup all processes would ignore it
     manager = config.pluginmanager.getplugin("capturemanager")
     if manager is not None:
         base.capture = manager.global_and_fixture_disabled
@@ -32,6 +35,17 @@ def directory(request):
             print(f"\nlogs and files are in {path}", flush=True)
     else:
         shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def sanitizer_findings():
+    """With HOLDFAST_SANITIZER_LOG, the log_path of the services' sanitizers: a finding fails the test it came in."""
+    path = os.environ.get("HOLDFAST_SANITIZER_LOG")
+    found = (lambda: set(pathlib.Path(path).parent.glob(pathlib.Path(path).name + ".*"))) if path else set
+    before = found()
+    yield
+    texts = [file.read_text(errors="replace")[:3000] for file in found() - before]
+    assert not texts, "\n".join(texts)
 
 
 @pytest.fixture(scope="session")

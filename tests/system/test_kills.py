@@ -1,4 +1,5 @@
 """kill -9 of everything under load: nothing confirmed is lost, nothing doubled, order kept; and how long it takes.
+Each kill on its own: `test_many_kills.py` has them close together, in commits, and all processes at once.
 
 HOLDFAST_KILLS: kills of each service (20). HOLDFAST_STORM_SECONDS (15). HOLDFAST_SEED: of the moments.
 """

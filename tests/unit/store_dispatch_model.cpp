@@ -134,7 +134,7 @@ struct model {
 } // namespace
 
 TEST_CASE("every stored record is leased until it is delivered, at most twice and never twice to one link", "[store]") {
-  for (unsigned seed = 1; seed <= 600; ++seed) {
+  for (unsigned seed = 1; seed <= 2000; ++seed) {
     INFO("seed " << seed);
     model m(seed, seed % 2 == 0);
     for (int n = 0; n < 250; ++n) {

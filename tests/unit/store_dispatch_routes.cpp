@@ -109,6 +109,18 @@ TEST_CASE("of two links that have a batch, one that no longer carries gives way,
   CHECK(p.in_flight_bytes("b") == 0);
 }
 
+TEST_CASE("what a link that no longer carries holds goes over both of its successors", "[store]") {
+  auto p = ready_links("abc", {{"c"}, "", ""});
+  p.stored("telemetry", {1, 10});
+  CHECK(steps(p) == orders{"c telemetry 1"});
+  p.route("telemetry", {{"a", "b"}, "", "c"});
+  p.share("c");
+  p.stored("telemetry", {11, 20});
+  CHECK(steps(p) == orders{"a telemetry 1", "a telemetry 11", "b telemetry 1", "b telemetry 11"});
+  CHECK(p.holders("telemetry", 1) == orders{"a", "b"});
+  CHECK(p.acknowledged("b", "telemetry", {1, 20}, start).size() == 2);
+}
+
 TEST_CASE("a batch that comes back to a link which has it on its way fills its window once", "[store]") {
   auto p = ready_links("bc", {{"b", "c"}, "", ""});
   p.stored("telemetry", {1, 10});

@@ -123,8 +123,10 @@ batch of(std::uint64_t first, std::size_t bytes, const std::string& record_class
 
 } // namespace
 
+constexpr auto beside = live_cache::overhead;
+
 TEST_CASE("the live cache forgets the oldest batches first", "[store]") {
-  live_cache c(100);
+  live_cache c(3 * (beside + 30) + 10);
   for (std::uint64_t n = 1; n <= 5; ++n)
     c.put(of(n, 30));
   CHECK_FALSE(c.find("telemetry", 1));
@@ -135,8 +137,37 @@ TEST_CASE("the live cache forgets the oldest batches first", "[store]") {
   CHECK_FALSE(c.find("critical", 5));
 }
 
+TEST_CASE("the live cache forgets what all destinations have, at any place", "[store]") {
+  live_cache c(1 << 20);
+  for (std::uint64_t n = 1; n <= 4; ++n) {
+    c.put(of(n, 30));
+    c.put(of(n, 50, "critical"));
+  }
+  c.forget_below("telemetry", 3);
+  CHECK_FALSE(c.find("telemetry", 1));
+  CHECK_FALSE(c.find("telemetry", 2));
+  CHECK(c.find("telemetry", 3));
+  CHECK(c.find("critical", 1));
+  CHECK(c.bytes() == 2 * (beside + 30) + 4 * (beside + 50));
+  c.forget("critical", 4);
+  c.forget_below("critical", 100);
+  c.forget_below("telemetry", 100);
+  CHECK(c.bytes() == 0);
+  c.put(of(1, 30));
+  CHECK(c.find("telemetry", 1));
+}
+
+TEST_CASE("a batch of several records is kept until its last one is confirmed", "[store]") {
+  live_cache c(1 << 20);
+  c.put({.record_class = "telemetry", .seqs = {5, 9}, .payload = blob(std::string(10, 'x'))});
+  c.forget_below("telemetry", 9);
+  CHECK(c.find("telemetry", 5));
+  c.forget_below("telemetry", 10);
+  CHECK_FALSE(c.find("telemetry", 5));
+}
+
 TEST_CASE("a batch above the live cache's limit is not kept", "[store]") {
-  live_cache c(100);
+  live_cache c(beside + 100);
   c.put(of(1, 20));
   c.put(of(2, 101));
   CHECK_FALSE(c.find("telemetry", 2));
@@ -155,13 +186,13 @@ TEST_CASE("a small batch leaves the buffer it came in, a large one stays there",
 }
 
 TEST_CASE("a batch put twice is in the live cache once", "[store]") {
-  live_cache c(100);
+  live_cache c(2 * (beside + 40) + 20);
   c.put(of(1, 40));
   c.put(of(1, 40));
   c.put(of(2, 40));
   CHECK(c.find("telemetry", 1));
   CHECK(c.find("telemetry", 2));
-  c.put(of(3, 90));
+  c.put(of(3, beside + 90));
   CHECK_FALSE(c.find("telemetry", 1));
   CHECK_FALSE(c.find("telemetry", 2));
   CHECK(c.find("telemetry", 3));

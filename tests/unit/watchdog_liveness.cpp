@@ -191,6 +191,18 @@ TEST_CASE("a tick that is late by less than half the limit excuses nobody", "[wa
   CHECK(b.live.excuses() == 0);
 }
 
+TEST_CASE("a long limit does not let loops be judged by a sleep of the watchdog's own", "[watchdog][liveness]") {
+  config::watchdog patient;
+  patient.limit = 10s;
+  bench b(patient);
+  b.live.watch(0, 11, b.now, b.now);
+  b.beat(0, 11);
+  b.now += 2700ms;  // all stood still, and the first heartbeat after it tells how long
+  b.beat(0, 11, 1, loops(100ms, 2700ms));
+  CHECK(b.live.tick(b.now).empty());
+  CHECK(b.live.excuses() == 1);
+}
+
 TEST_CASE("a short limit does not make ordinary ticks late", "[watchdog][liveness]") {
   config::watchdog w;
   w.limit = 100ms;

@@ -11,6 +11,7 @@
 #include <fstream>
 #include <future>
 #include <sstream>
+#include <sys/wait.h>
 #include <thread>
 #include <unistd.h>
 
@@ -79,6 +80,17 @@ TEST_CASE("one thread watches many processes", "[watchdog][process]") {
     REQUIRE(status.wait_for(20s) == std::future_status::ready);
     CHECK(status.get().code == static_cast<int>(i));
   }
+}
+
+TEST_CASE("a killed process has ended though its number is still taken", "[watchdog][process]") {
+  auto p = process::spawn({"/bin/sleep", "60"});
+  CHECK_FALSE(process::ended(p.pid()));
+  CHECK(p.signal(SIGKILL));
+  siginfo_t info{};
+  REQUIRE(::waitid(P_PID, static_cast<id_t>(p.pid()), &info, WEXITED | WNOWAIT) == 0);
+  CHECK(process::ended(p.pid()));
+  CHECK(end_of(p).signal == SIGKILL);
+  CHECK(process::ended(0));
 }
 
 TEST_CASE("a watch that ends leaves the processes alone", "[watchdog][process]") {

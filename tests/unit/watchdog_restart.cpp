@@ -128,6 +128,21 @@ TEST_CASE("what the log says about hopeless exits tells what to do", "[watchdog]
   CHECK(exit_status{}.text() == "ended (adopted, cause unknown)");
 }
 
+TEST_CASE("a service that met its predecessor's end starts again at once", "[watchdog][restart]") {
+  restart_policy p({}, 1, 1s);
+  const time_point t{};
+  p.start(t);
+  p.started(0, t);
+  p.take();
+  p.exited(0, already_running, t, true);
+  const auto actions = p.take();
+  REQUIRE(actions.size() == 2);
+  CHECK(actions[0].what == action::type::failed);
+  CHECK(actions[0].reason == "exited with code 73: its predecessor was still ending");
+  CHECK(actions[0].wait == 0ms);
+  CHECK(actions[1].what == action::type::start);
+}
+
 TEST_CASE("a program that cannot be started is a failure", "[watchdog][restart]") {
   config::watchdog w;
   w.intensity = 2;

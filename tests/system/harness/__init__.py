@@ -17,10 +17,11 @@ HOLDFAST_FIGURES (default BUILD/test-figures.jsonl), HOLDFAST_TEST_DIRECTORY (de
 from harness.base import (BIN, BUILD, FIGURES, PEERS, PLACE, ROOT, free_port, line_source, merged, new_directory,
                           quantile, report, wait_for)
 from harness.arrivals import ArrivalWatch
+from harness.commits import Commits
 from harness.gateway import Gateway
 from harness.oracle import Archive, Stream
 from harness.processes import Init, executable, processes_of
 
-__all__ = ["ArrivalWatch", "Archive", "BIN", "BUILD", "FIGURES", "Gateway", "Init", "PEERS", "PLACE", "ROOT", "Stream",
-           "executable", "free_port", "line_source", "merged", "new_directory", "processes_of", "quantile", "report",
-           "wait_for"]
+__all__ = ["ArrivalWatch", "Archive", "BIN", "BUILD", "Commits", "FIGURES", "Gateway", "Init", "PEERS", "PLACE", "ROOT",
+           "Stream", "executable", "free_port", "line_source", "merged", "new_directory", "processes_of", "quantile",
+           "report", "wait_for"]

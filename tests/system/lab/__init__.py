@@ -11,10 +11,10 @@ missing.
 from lab import expectations
 from lab.measure import black_holes, brownout, told_faults
 from lab.namespace import Namespace, NotPermitted
-from lab.network import FIBRE, MOBILE, SATELLITE, Kind, Network
+from lab.network import FIBRE, MOBILE, SATELLITE, WIDE_SATELLITE, Kind, Network
 from lab.site import LabGateway
 from lab.trial import Trial
 from lab.watch import Watch
 
 __all__ = ["FIBRE", "MOBILE", "SATELLITE", "Kind", "LabGateway", "Namespace", "Network", "NotPermitted", "Trial",
-           "Watch", "black_holes", "brownout", "expectations", "told_faults"]
+           "WIDE_SATELLITE", "Watch", "black_holes", "brownout", "expectations", "told_faults"]

@@ -3,10 +3,11 @@
 Targets are p99, in seconds; a machine with other work misses them now and then, so tests print them and assert
 `asserted()` only.
 """
-from lab.network import FIBRE, MOBILE, SATELLITE
+from lab.network import FIBRE, MOBILE, SATELLITE, WIDE_SATELLITE
 
 # (active, standby) -> (from the cut to redirected traffic, service gap at the receiver): table A of the targets.
-TARGETS = {(FIBRE, MOBILE): (0.1, 0.2), (MOBILE, SATELLITE): (0.5, 1.0), (SATELLITE, MOBILE): (2.0, 2.5)}
+TARGETS = {(FIBRE, MOBILE): (0.1, 0.2), (MOBILE, SATELLITE): (0.5, 1.0), (MOBILE, WIDE_SATELLITE): (0.5, 1.0),
+           (SATELLITE, MOBILE): (2.0, 2.5)}
 FAILOVER = {FIBRE: 0.2, MOBILE: 0.5, SATELLITE: 1.0}  # the time each kind of link is given, from the cut to the switch
 TOLD = 0.05  # reset, refused, carrier lost: to the first record on the standby, without the way there
 BROWNOUT = {FIBRE: 3.0, MOBILE: 8.0, SATELLITE: 45.0}  # 5 % loss, or the round trip three times as long
@@ -17,13 +18,13 @@ COMMIT_MS = 30  # of the centre's disk: what a gap is longer than its cause
 UNDISTURBED_MS = 300  # the longest gap of a link that nothing happens to, beside 5G's own
 # Interval and timeout of the session's heartbeat. A cut one is over soon: otherwise TCP goes on with it after a pause
 # of its own, what it sent again counts as lost, and an idle link works that off at the pace of its probes, for minutes.
-HEARTBEAT = {FIBRE: ("200ms", "1s"), MOBILE: ("200ms", "1s"), SATELLITE: ("1s", "4s")}
+HEARTBEAT = {FIBRE.name: ("200ms", "1s"), MOBILE.name: ("200ms", "1s"), SATELLITE.name: ("1s", "4s")}
 
 
 def link(kind, route, complete):
     """Settings of a link: its profile's, but what lets it return soon after each experiment; `route`: more of that.
     complete: with what keeps a link out of use after a disturbance, brownouts and the damping of flaps."""
-    interval, timeout = HEARTBEAT[kind]
+    interval, timeout = HEARTBEAT[kind.name]
     tuning = {"route": {"hold": "1s", "probation": "1s", "proofs": 1} | (route or {}), "breaker": {"minimum": 1000}}
     if not complete:
         tuning |= {"damping": {"flap": 0, "suspicion": 0}, "delay": {"enter": 100}, "loss": {"enter": 100}}

@@ -21,6 +21,7 @@ class Kind:
     round_trip: float  # seconds, as the next two
     jitter: float    # of the round trip, to both sides
     worst: float     # J of targets.md: p99.9 of the jitter
+    first_window: int = 0  # initcwnd of its route: segments that TCP sends at once after a rest; 0: as it is (10)
 
     @property
     def each_way(self):
@@ -31,6 +32,7 @@ class Kind:
 FIBRE = Kind("fibre", "fibre", "fibre", 0.005, 0.0005, 0.005)
 MOBILE = Kind("mobile", "5G", "5g", 0.040, 0.030, 0.150)
 SATELLITE = Kind("satellite", "GEO", "satellite", 0.600, 0.020, 0.200)
+WIDE_SATELLITE = dataclasses.replace(SATELLITE, title="GEO, initcwnd 64", first_window=64)
 
 
 class Network:
@@ -165,6 +167,9 @@ class Network:
         self.tell(f"{link} carrier on")
         self.gateway.run("nft", f"add table inet {link}; delete table inet {link}")
         self.gateway.run("ip", "link", "set", link, "up")
+        if segments := self.kinds[link].first_window:
+            self.gateway.run("ip", "route", "replace", f"{self.own(link).removesuffix('1')}0/30", "dev", link,
+                             "src", self.own(link), "initcwnd", str(segments))
         self._arm(link)
         self._changed = time.monotonic()
         return time.time_ns()
