@@ -22,8 +22,8 @@ struct opening {
   std::function<bool()> make_room;  ///< on a full disk; whether there was something to give
 };
 
-/// Opens the file. Damaged, by what earlier lives or an examination say or by what opening it meets, it is put aside, and
-/// what takes its place is opened; that once again. What is not damage is thrown.
+/// Opens the file. Damaged, by what earlier lives or an examination say or by what opening it meets, it is put aside,
+/// and what takes its place is opened; that once again. What is not damage is thrown.
 void open_or_set_aside(const std::string& directory, start_marker& starts, const opening& how);
 
 } // namespace holdfast::storage

@@ -10,9 +10,9 @@
 
 namespace holdfast::storage {
 
-/// Reads a file of LMDB's without LMDB, for what is damaged. No page is believed: whatever is in the file, reading ends,
-/// and does not end the process; pages that the disk does not give count as damaged. The file is only read. The layout
-/// (LMDB 0.9, 64 bit, in the machine's byte order), beside that of the meta pages (data_file.hpp):
+/// Reads a file of LMDB's without LMDB, for what is damaged. No page is believed: whatever is in the file, reading
+/// ends, and does not end the process; pages that the disk does not give count as damaged. The file is only read. The
+/// layout (LMDB 0.9, 64 bit, in the machine's byte order), beside that of the meta pages (data_file.hpp):
 ///
 ///   page   0  u64 its number         10 u16 flags             12 u16 end of the list of nodes  (overflow: u32 pages)
 ///          14 u16 where nodes begin  16 u16 each: where a node is

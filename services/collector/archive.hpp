@@ -25,8 +25,8 @@ namespace holdfast::collector {
 class archive {
 public:
   /// A damaged file is set aside (renamed, never deleted) and an empty archive begun: set_aside() tells. What gateways
-  /// have delivered is in that file, for dump to read; what they still hold, they deliver. Throws std::runtime_error: in
-  /// use, foreign, unreadable.
+  /// have delivered is in that file, for dump to read; what they still hold, they deliver. Throws std::runtime_error:
+  /// in use, foreign, unreadable.
   explicit archive(const config::collector& settings);
   ~archive();
   const std::string& set_aside() const noexcept { return set_aside_; }

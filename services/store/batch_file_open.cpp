@@ -90,8 +90,9 @@ void batch_file::open(const setting& s) {
   const auto names = env_->table_names();
   const bool ours = std::find(names.begin(), names.end(), "meta") != names.end();
   if (!names.empty() && !ours)
-    throw storage::foreign_directory(fmt::format("failed to open store {}: an LMDB file of another program (database \"{}\")",
-                                        s.store.directory, names.front()));
+    throw storage::foreign_directory(
+      fmt::format("failed to open store {}: an LMDB file of another program (database \"{}\")", s.store.directory,
+                  names.front()));
   meta_ = *env_->open_table("meta");
   check_identity(s.gateway);
   classes_ = *env_->open_table("classes");
@@ -141,14 +142,17 @@ void batch_file::check_identity(const std::string& gateway) {
   storage::txn t(*env_, storage::txn::kind::write);
   const auto row = t.get(meta_, "store");
   if (!row && (t.entries(meta_) > 0 || env_->table_names().size() > 1))  // "meta" is a common name
-    throw storage::foreign_directory(fmt::format("failed to open store {}: an LMDB file of another program", env_->directory()));
+    throw storage::foreign_directory(
+      fmt::format("failed to open store {}: an LMDB file of another program", env_->directory()));
   if (row) {
     const auto id = storage::parse<v1::StoreIdentity>("meta", "store", *row);
     if (id.kind() != store_kind)
-      throw storage::foreign_directory(fmt::format("failed to open store {}: it is a {}", env_->directory(), id.kind()));
+      throw storage::foreign_directory(
+        fmt::format("failed to open store {}: it is a {}", env_->directory(), id.kind()));
     if (id.oldest_reader() > store_schema)
-      throw storage::foreign_directory(fmt::format("failed to open store {}: written by a newer version (schema {}, this is {})",
-                                          env_->directory(), id.schema(), store_schema));
+      throw storage::foreign_directory(
+        fmt::format("failed to open store {}: written by a newer version (schema {}, this is {})", env_->directory(),
+                    id.schema(), store_schema));
     epoch_ = id.epoch();
     return;
   }

@@ -9,6 +9,7 @@
 #include "holdfast/v1/record.pb.h"
 #include "services/store/batch_check.hpp"
 #include "services/store/batch_file.hpp"
+#include "services/store/salvage_copy.hpp"
 
 #include <fmt/format.h>
 
@@ -25,48 +26,8 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr std::string_view class_prefix = "class/";
-constexpr std::uint64_t commit_bytes = 16 << 20;
 constexpr std::uint64_t most_gap_rows = 1024;   // of 2^32 records each: a head beyond belief
 constexpr std::uint64_t spare_bytes = 256 << 20;
-
-/// The store that is made of it; without a directory nothing happens.
-class copy {
-public:
-  copy(const std::string& directory, std::uint64_t bytes) {
-    if (directory.empty())
-      return;
-    fs::create_directories(directory);
-    env_ = std::make_unique<storage::environment>(directory, bytes, storage::environment::mode::read_write);
-  }
-
-  void put(const std::string& table, std::string_view key, std::string_view value) {
-    if (!env_)
-      return;
-    const auto known = tables_.find(table);
-    const auto to = known != tables_.end() ? known->second : open(table);
-    if (!txn_)
-      txn_ = std::make_unique<storage::txn>(*env_, storage::txn::kind::write);
-    txn_->put(to, key, value);
-    if ((waiting_ += key.size() + value.size()) > commit_bytes)
-      commit();
-  }
-  void commit() {
-    if (txn_)
-      txn_->commit();
-    txn_.reset();
-    waiting_ = 0;
-  }
-
-private:
-  storage::table open(const std::string& table) {
-    commit();  // one write transaction at a time
-    return tables_[table] = *env_->open_table(table);
-  }
-  std::unique_ptr<storage::environment> env_;
-  std::unique_ptr<storage::txn> txn_;
-  std::map<std::string, storage::table> tables_;
-  std::uint64_t waiting_ = 0;
-};
 
 std::unique_ptr<google::protobuf::Message> row_of(const std::string& table, std::string_view key) {
   if (table == "classes")
@@ -294,7 +255,7 @@ private:
 
   const salvage_options& o_;
   storage::raw_file file_;
-  copy copy_;
+  salvage_copy copy_;
   storage::raw_file::databases tables_;
   std::map<std::string, std::map<std::string, std::string>> rows_;      // table -> key -> value
   std::set<std::string> bad_;                                           // tables
