@@ -65,7 +65,7 @@ std::optional<meta> read_meta(int fd, std::uint64_t offset) {
 
 struct facts {
   std::uint64_t bytes = 0;
-  std::uint64_t promised = 0;  // by the meta page that counts; 0: there is no file, or an empty one
+  std::uint64_t promised = 0;  // by the meta page that counts; 0: there is no file
   std::uint32_t page_bytes = 0;
   std::string damage{};
   file_state state{};
@@ -79,7 +79,7 @@ file_state state_of(const struct stat& s, std::uint64_t transaction) {
 facts look(const std::string& path) {
   const descriptor file(path, O_RDONLY);
   struct stat status {};
-  if (file.fd < 0 || ::fstat(file.fd, &status) != 0 || status.st_size == 0)
+  if (file.fd < 0 || ::fstat(file.fd, &status) != 0)
     return {};  // what hinders opening it, LMDB says
   const auto first = read_meta(file.fd, 0);
   const auto second = first ? read_meta(file.fd, first->page_bytes) : std::nullopt;

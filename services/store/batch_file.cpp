@@ -75,7 +75,8 @@ void batch_file::load(producer_table& producers, delivery_state& delivery) {
     const auto head = heads_.find(record_class);
     const auto ranges = sound_ranges(row, head == heads_.end() ? UINT64_MAX : head->second);
     if (!ranges)
-      throw storage::error(MDB_CORRUPTED, fmt::format("failed to read delivery of class {}: no such numbers", record_class));
+      throw storage::error(MDB_CORRUPTED,
+                           fmt::format("failed to read delivery of class {}: no such numbers", record_class));
     delivery.load(std::string(e->key.substr(0, cut)), record_class, *ranges);
   }
 }
@@ -83,7 +84,8 @@ void batch_file::load(producer_table& producers, delivery_state& delivery) {
 namespace {
 
 // No record hangs on these: one that is not what was written is left out.
-template <class Row> std::map<std::string, Row> rows(storage::environment& env, storage::table table, const char* name) {
+template <class Row>
+std::map<std::string, Row> rows(storage::environment& env, storage::table table, const char* name) {
   std::map<std::string, Row> out;
   storage::txn t(env, storage::txn::kind::read);
   storage::cursor c(t, table);
@@ -160,6 +162,7 @@ std::optional<batch> batch_file::read_from(const std::string& record_class, std:
     return b;
   }
   b.gap_reason = v1::GAP_REASON_DAMAGED;
+  b.unreadable = true;
   return b;
 } catch (const storage::error& e) {
   condemn(e);
@@ -177,7 +180,7 @@ std::optional<std::int64_t> batch_file::stored_at(const std::string& record_clas
   throw;
 }
 
-// -- update -------------------------------------------------------------------------------------------------------------
+// -- update -----------------------------------------------------------------------------------------------------------
 
 batch_file::update::update(batch_file& f)
     : file_(f), txn_(*f.env_, storage::txn::kind::write), heads_(f.heads_), epoch_(f.epoch_), now_(unix_nanos()) {}
@@ -229,7 +232,9 @@ void batch_file::update::expiry(const v1::ExpiryRow& row) {
   txn_.put(file_.meta_, "expiry", storage::seal("meta", "expiry", row));
 }
 
-void batch_file::update::touch() { txn_.put(file_.meta_, "touched", storage::seq_key(static_cast<std::uint64_t>(now_))); }
+void batch_file::update::touch() {
+  txn_.put(file_.meta_, "touched", storage::seq_key(static_cast<std::uint64_t>(now_)));
+}
 
 void batch_file::update::renew_epoch() {
   auto id = storage::parse<v1::StoreIdentity>("meta", "store", txn_.get(file_.meta_, "store").value_or(""));

@@ -27,6 +27,7 @@ struct batch {
   std::uint32_t crc = 0;
   std::uint32_t gap_reason = 0;
   blob payload;
+  bool unreadable = false;  // what lies there is not what was written; else a gap is one that was stored
 };
 
 /// What a row says that a destination confirmed; nullopt where it cannot be: ranges in order, up to the highest number.
@@ -42,14 +43,16 @@ std::optional<std::vector<seq_range>> sound_ranges(const v1::DeliveryRow& row, s
 ///   journal     destination -> JournalRow
 ///   class/NAME  seq key of the first record -> stored_batch, or a gap: records that gave way, until that is told
 ///
-/// The rows beside the batches are sealed (row.hpp). Only WRITER begins write transactions; DISPATCHER reads. One lock file in the directory keeps a second store out.
-/// Beside it are the reserve (reserve.hpp) and what earlier lives left to say about the file (start_marker.hpp).
+/// The rows beside the batches are sealed (row.hpp). Only WRITER begins write transactions; DISPATCHER reads. One lock
+/// file in the directory keeps a second store out. Beside it are the reserve (reserve.hpp) and what earlier lives left
+/// to say about the file (start_marker.hpp).
 class batch_file {
 public:
   /// Opens or creates. A damaged file is set aside (renamed, never deleted); a new one takes over what of it can be
   /// read (salvage.hpp): set_aside() and salvaged() tell.
   /// Throws storage::foreign_directory, service::already_running or storage::error.
-  batch_file(const config::store& settings, const std::string& gateway, const std::vector<config::record_class>& classes);
+  batch_file(const config::store& settings, const std::string& gateway,
+             const std::vector<config::record_class>& classes);
   ~batch_file();
 
   /// From any thread.
@@ -85,8 +88,8 @@ public:
   bool has_class(const std::string& record_class) const { return tables_.contains(record_class); }
   const std::map<std::string, std::uint64_t>& heads() const noexcept { return heads_; }
 
-  /// The batch or gap that has seq, or the first one after it; nullopt: none. A batch whose checksum is wrong comes back
-  /// without payload and with gap_reason GAP_REASON_DAMAGED.
+  /// The batch or gap that has seq, or the first one after it; nullopt: none. A batch whose checksum is wrong comes
+  /// back without payload, unreadable and with gap_reason GAP_REASON_DAMAGED.
   std::optional<batch> read_from(const std::string& record_class, std::uint64_t seq);
 
   /// When the batch that begins at or after seq was stored, CLOCK_REALTIME nanoseconds.
@@ -145,7 +148,8 @@ private:
   void open_classes(const std::vector<config::record_class>& classes);
   void check_identity(const std::string& gateway);
   usage used(storage::txn& t) const;
-  std::uint64_t last_possible(storage::txn& t, storage::cursor& at, const std::string& record_class, std::uint64_t first);
+  std::uint64_t last_possible(storage::txn& t, storage::cursor& at, const std::string& record_class,
+                              std::uint64_t first);
 
   std::unique_ptr<service::instance_lock> lock_;
   storage::start_marker starts_;

@@ -133,9 +133,10 @@ def test_damaged_stores(directory, report):
             took = time.monotonic() - began
             sent += 300
             more_aside = [file for file in aside(gateway.store_directory) if file not in before]
-            wait_for(lambda: arrived(gateway, "new") >= sent, 20, lambda: f"{what}: {arrived(gateway, 'new')} of {sent}",
-                     interval=0.1)
+            wait_for(lambda: arrived(gateway, "new") >= sent, 20,
+                     lambda: f"{what}: {arrived(gateway, 'new')} of {sent}", interval=0.1)
             assert len(more_aside) <= 1, f"{what}: {more_aside}"
+            assert bad or more_aside, f"{what}: begins anew and says nothing"
             report(what, seconds=took, **said(gateway, more_aside))
             figures = {"damages": figures["damages"] + 1, "set_aside": figures["set_aside"] + len(more_aside),
                        "slowest": max(figures["slowest"], took)}
@@ -196,6 +197,7 @@ def test_damaged_archives(directory, report):
             slowest = max(slowest, time.monotonic() - began)
             assert pids(gateway) == others, f"{what}: a process ended"
             files = [file for file in aside(gateway.collector_directory) if file not in before]
+            assert bad or files, f"{what}: begins anew and says nothing"
             if files:
                 assert "alarm name=archive_damaged raised" in gateway.collector_log()
                 assert sparse(files, bad), f"{what}: what is set aside is not what was there"
@@ -236,8 +238,8 @@ def test_salvage(directory, report):
                         {"store": {"directory": str(directory / "salvaged")},
                          "watchdog": {"services": ["store", "uplink-main", "health"]}}, collector=False)
         with other:
-            wait_for(lambda: arrived(gateway, "lines") == records, 30, lambda: f"{arrived(gateway, 'lines')} of {records}",
-                     interval=0.1)
+            wait_for(lambda: arrived(gateway, "lines") == records, 30,
+                     lambda: f"{arrived(gateway, 'lines')} of {records}", interval=0.1)
             wait_for(lambda: other.metric("store", "holdfast_store_backlog_records") == 0, 20, "not all is confirmed")
     archive = gateway.dump()
     values = archive.streams["lines"].values
@@ -250,8 +252,8 @@ def test_salvage(directory, report):
 
 
 def test_store_of_another_owner(directory, report):
-    """Not readable, not writable, a foreign file: the store says so and waits for an operator, the others run, the device
-    waits; when it is put right, everything goes on without help."""
+    """Not readable, not writable, a foreign file: the store says so and waits for an operator, the others run, the
+    device waits; when it is put right, everything goes on without help."""
     port = free_port()
     with Gateway(directory, [line_source(port)], [LINK]) as gateway:
         gateway.wait_running()

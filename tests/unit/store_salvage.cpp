@@ -92,10 +92,12 @@ TEST_CASE("confirmed ranges that cannot be are not believed: the records stay an
   const bool sealed = GENERATE(false, true);
   stocked b;
   put_row(b, "delivery", centre_telemetry,
-          sealed ? storage::seal("delivery", centre_telemetry, delivery_row(bad)) : delivery_row(bad).SerializeAsString());
+          sealed ? storage::seal("delivery", centre_telemetry, delivery_row(bad))
+                 : delivery_row(bad).SerializeAsString());
   auto f = b.open();
   CHECK_FALSE(f->set_aside().empty());
-  CHECK(f->salvaged().find("450 records held in 150 batches (seq 151-600), 150 doubtful: seq 1-150") != std::string::npos);
+  CHECK(f->salvaged().find("450 records held in 150 batches (seq 151-600), 150 doubtful: seq 1-150")
+        != std::string::npos);
   producer_table producers;
   delivery_state delivery;
   delivery.want("centre", "telemetry");
@@ -209,6 +211,43 @@ TEST_CASE("whatever page is damaged, all on the others is salvaged and the rest 
   }
   CHECK(least >= 300);  // a leaf has some dozens of batches
   CHECK(lost > 0);
+}
+
+TEST_CASE("what a salvage stored as lost is told as damaged, and is no damage of the new file", "[store]") {
+  stocked b;
+  for (std::size_t n = 2; n < b.sound.size() / page; ++n) {
+    auto bytes = b.sound;
+    std::memset(bytes.data() + n * page, 0, page);
+    test::write_file(b.data(), bytes);
+    if (b.looked().classes.at("telemetry").lost.empty())
+      continue;
+    const auto f = b.open();
+    REQUIRE_FALSE(f->set_aside().empty());
+    const auto found = b.looked().classes.at("telemetry");
+    REQUIRE(found.gap_records > 0);
+    for (std::uint64_t seq = 151, gaps = 0; seq <= 600 || gaps == 0;) {
+      const auto at = f->read_from("telemetry", seq);
+      REQUIRE(at);
+      CHECK_FALSE(at->unreadable);
+      if (at->gap_reason != 0) {
+        CHECK(at->gap_reason == v1::GAP_REASON_DAMAGED);
+        ++gaps;
+      }
+      seq = at->seqs.last + 1;
+    }
+    return;
+  }
+  FAIL("no page whose loss is known");
+}
+
+TEST_CASE("an empty file is set aside, and what begins has an epoch of its own", "[store]") {
+  stocked b;
+  const auto epoch = b.open()->epoch();
+  test::write_file(b.data(), "");
+  const auto f = b.open();
+  CHECK(std::filesystem::file_size(f->set_aside()) == 0);
+  CHECK(f->epoch() != epoch);
+  CHECK(f->head("telemetry") == 0);
 }
 
 TEST_CASE("a file cut off anywhere gives what is before the cut", "[store]") {
