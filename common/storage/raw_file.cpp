@@ -270,19 +270,24 @@ raw_file::databases raw_file::tables(const std::function<std::uint64_t(const dat
     look(root, 0);
     return out;
   };
-  for (auto& s : starts)
-    if (auto found = collect(s.root); value_in(found) > 0) {
-      free_ = s.free;
-      return found;
-    }
   databases best;
   std::uint64_t most = 0;
+  free_.reset();
+  for (auto& s : starts)
+    if (auto found = collect(s.root); most == 0 && (most = value_in(found)) > 0) {
+      free_ = s.free;
+      best = std::move(found);
+      newest_ = starts.size() == 2 && &s == &starts.front();
+    }
+  if (newest_)
+    return best;
   for (std::uint64_t number = 2; number < pages_; ++number)
     if (const auto p = read(number, true))
       if (auto found = named_in(*p); !found.empty())
         if (const auto w = value_in(found); w > most) {
           most = w;
           best = std::move(found);
+          free_.reset();  // is another commit's
         }
   return best;
 }

@@ -32,10 +32,11 @@ public:
     std::uint64_t root = 0;
     std::uint64_t entries = 0;
   };
-  /// By name, as the newest meta page has them that leads to any. Where none does, as pages have them that look like
-  /// its leaf: the one that `worth` gives the most.
+  /// By name, as the newer meta page has them. Where it is not sound or leads to none (newest() is false then), what is
+  /// believed is the one that `worth` gives the most: of the other meta page's, and of pages that look like its leaf.
   using databases = std::map<std::string, database>;
   databases tables(const std::function<std::uint64_t(const databases&)>& worth);
+  bool newest() const noexcept { return newest_; }
 
   /// False: enough.
   using visitor = std::function<bool(std::string_view key, std::string_view value)>;
@@ -81,6 +82,7 @@ private:
   std::uint64_t pages_ = 0;
   std::vector<bool> seen_;
   std::optional<database> free_;  // of the meta page that was believed
+  bool newest_ = false;
   bool values_ = true;            // are read
   std::string value_;  // that lies on pages of its own
 };

@@ -58,6 +58,8 @@ public:
       throw storage::error(EINVAL, fmt::format("failed to salvage {}: it is a collector's archive", o_.file));
     if (tables_.empty())
       out_.problems.emplace_back("it has no list of tables");
+    else if (!file_.newest())
+      out_.problems.emplace_back("its newest list of tables cannot be read: the last commit may be missing");
     for (const std::string name : {"meta", "classes", "producers", "delivery", "links", "journal"})
       read_rows(name);
     read_confirmed();
@@ -88,7 +90,8 @@ private:
     if (const auto classes = found.find("classes"); classes != found.end())
       file_.walk(classes->second, [&](std::string_view key, std::string_view value) {
         v1::ClassRow row;
-        sum += storage::unseal("classes", key, value, row) ? row.last_seq() >> 8 : 0;
+        const auto more = storage::unseal("classes", key, value, row) ? row.last_seq() : 0;
+        sum += std::min(more, UINT64_MAX - sum);
         return true;
       });
     return sum;

@@ -240,6 +240,20 @@ TEST_CASE("what a salvage stored as lost is told as damaged, and is no damage of
   FAIL("no page whose loss is known");
 }
 
+TEST_CASE("a lost meta page costs no commit that can be found, and what may be missing is told", "[store]") {
+  stocked b;
+  append(*b.open(), payload(601, 3, 100), 3);
+  const auto sound = test::read_file(b.data());
+  const auto meta = GENERATE(0U, 1U);
+  auto bytes = sound;
+  std::memset(bytes.data() + meta * page, 0, page);
+  test::write_file(b.data(), bytes);
+  const auto found = b.looked();
+  CHECK(found.classes.at("telemetry").held == std::vector<seq_range>{{151, 603}});
+  CHECK_FALSE(found.complete());
+  CHECK(b.open()->read_from("telemetry", 601)->payload.view() == payload(601, 3, 100));
+}
+
 TEST_CASE("an empty file is set aside, and what begins has an epoch of its own", "[store]") {
   stocked b;
   const auto epoch = b.open()->epoch();
