@@ -51,7 +51,8 @@ instance_lock::instance_lock(const std::string& run_directory, const std::string
     throw already_running(fmt::format("failed to start {}: already running as pid {} (lock {})", instance, pid, path));
   }
   const auto pid = fmt::format("{}\n", ::getpid());
-  if (::ftruncate(fd_, 0) != 0 || ::pwrite(fd_, pid.data(), pid.size(), 0) < 0)
+  const auto bytes = static_cast<ssize_t>(pid.size());  // over what is there: on a full disk its block is not given away
+  if (::pwrite(fd_, pid.data(), pid.size(), 0) != bytes || ::ftruncate(fd_, bytes) != 0)
     throw std::runtime_error(fmt::format("failed to write lock {}: {}", path, std::strerror(errno)));
 }
 

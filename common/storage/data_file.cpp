@@ -65,7 +65,7 @@ std::optional<meta> read_meta(int fd, std::uint64_t offset) {
 
 struct facts {
   std::uint64_t bytes = 0;
-  std::uint64_t promised = 0;  // by the meta page that counts; 0: there is no file, or an empty one
+  std::uint64_t promised = 0;  // by the meta page that counts; 0: there is no file
   std::uint32_t page_bytes = 0;
   std::string damage{};
   file_state state{};
@@ -79,7 +79,7 @@ file_state state_of(const struct stat& s, std::uint64_t transaction) {
 facts look(const std::string& path) {
   const descriptor file(path, O_RDONLY);
   struct stat status {};
-  if (file.fd < 0 || ::fstat(file.fd, &status) != 0 || status.st_size == 0)
+  if (file.fd < 0 || ::fstat(file.fd, &status) != 0)
     return {};  // what hinders opening it, LMDB says
   const auto first = read_meta(file.fd, 0);
   const auto second = first ? read_meta(file.fd, first->page_bytes) : std::nullopt;
@@ -155,12 +155,34 @@ bool pages_known(std::string_view value, std::uint32_t page_bytes) {
   return (flags & ~dirty) == overflow && pages == (header_bytes - 1 + value.size()) / page_bytes + 1;
 }
 
-std::string set_aside(const std::string& directory, const std::string& cause) {
+std::string salvage_directory(const std::string& directory) { return (fs::path(directory) / "salvage").string(); }
+
+namespace {
+std::string whole_copy(const std::string& directory) { return data_path(directory) + ".salvaged"; }
+} // namespace
+
+void finish_salvage(const std::string& directory) {
+  fs::remove_all(salvage_directory(directory));
+  const auto copy = whole_copy(directory);
+  if (!fs::exists(copy))
+    return;
+  if (fs::exists(data_path(directory)))
+    fs::remove(copy);  // the damaged file is still there, and is read again
+  else
+    fs::rename(copy, data_path(directory));
+  sync_names(directory);
+}
+
+std::string set_aside(const std::string& directory, const std::string& cause, bool salvaged) {
   const auto from = data_path(directory);
   const auto to = fmt::format("{}.damaged-{}", from, unix_nanos());
+  if (salvaged)
+    fs::rename(data_path(salvage_directory(directory)), whole_copy(directory));
+  sync_names(directory);
   fs::rename(from, to);
   fs::remove(fs::path(directory) / "lock.mdb");  // holds reader slots only
   log::error("file set aside file={} cause=\"{}\"", to, cause);
+  finish_salvage(directory);
   return to;
 }
 

@@ -53,7 +53,14 @@ void remove_unfinished(const std::string& directory);
 /// would free pages of others, or loop for hours. `value` is as a cursor gives it.
 bool pages_known(std::string_view value, std::uint32_t page_bytes);
 
+/// The file that another is made in, to take the place of a damaged one: <directory>/salvage/data.mdb.
+std::string salvage_directory(const std::string& directory);
+/// What a start before this one made of it, or left of it: a whole copy takes its place if nothing is there, what was
+/// begun goes.
+void finish_salvage(const std::string& directory);
+
 /// Renames <directory>/data.mdb (it is never deleted), logs why and returns the new path. Not while it is open.
-std::string set_aside(const std::string& directory, const std::string& cause);
+/// `salvaged`: what salvage_directory() holds takes its place, also where the machine stops meanwhile.
+std::string set_aside(const std::string& directory, const std::string& cause, bool salvaged = false);
 
 } // namespace holdfast::storage

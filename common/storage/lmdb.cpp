@@ -10,7 +10,6 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
-#include <endian.h>
 #include <filesystem>
 #include <fstream>
 #include <sys/mman.h>
@@ -59,8 +58,9 @@ bool error::unusable() const noexcept { return damaged() || code_ == MDB_PANIC; 
 
 environment::environment(const std::string& directory, std::uint64_t map_bytes, mode m)
     : read_only_(m == mode::read_only), directory_(directory) {
-  const auto file_bytes = size_of(fs::path(directory) / "data.mdb");
-  const bool fresh = !read_only_ && file_bytes == 0;
+  const auto file = fs::path(directory) / "data.mdb";
+  std::error_code unknown;
+  const bool fresh = !read_only_ && !fs::exists(file, unknown);  // an empty one was a store once
   try {
     if (const auto damage = damage_of(directory); !damage.empty())
       throw error(MDB_CORRUPTED, fmt::format("failed to open {}: {}", directory, damage));
@@ -68,7 +68,7 @@ environment::environment(const std::string& directory, std::uint64_t map_bytes, 
       back_lock_file(directory);
       complete_data_file(directory);
     }
-    open(map_bytes == 0 || fresh ? map_bytes : std::max(map_bytes, file_bytes + delete_room));
+    open(map_bytes == 0 || fresh ? map_bytes : std::max(map_bytes, size_of(file) + delete_room));
   } catch (const error& e) {
     if (fresh && e.code() != EBUSY)  // then the lock file is another's
       remove_unfinished(directory);
@@ -289,17 +289,5 @@ std::optional<cursor::entry> cursor::at_or_before(std::string_view key) {
 }
 
 void cursor::erase() { check(::mdb_cursor_del(cursor_, 0), "delete entry"); }
-
-std::string seq_key(std::uint64_t seq) {
-  const auto big = htobe64(seq);
-  return {reinterpret_cast<const char*>(&big), sizeof big};
-}
-
-std::uint64_t key_seq(std::string_view key) {
-  std::uint64_t big = 0;
-  if (key.size() == sizeof big)
-    std::memcpy(&big, key.data(), sizeof big);
-  return be64toh(big);
-}
 
 } // namespace holdfast::storage

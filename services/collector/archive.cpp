@@ -1,10 +1,14 @@
 #include "services/collector/archive.hpp"
 
 #include "common/core/time.hpp"
+#include "common/storage/data_file.hpp"
+#include "common/storage/opening.hpp"
+#include "common/storage/row.hpp"
 #include "common/storage/stored_batch.hpp"
 #include "holdfast/v1/storage.pb.h"
 
 #include <fmt/format.h>
+#include <lmdb.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -19,62 +23,101 @@ std::string origin_key(const origin& o) {
   return o.gateway + '\0' + storage::seq_key(o.epoch) + o.record_class;
 }
 
+std::unique_ptr<service::instance_lock> lock(const std::string& directory) {
+  std::error_code cause;
+  if (std::filesystem::create_directories(directory, cause); cause)
+    throw std::runtime_error(fmt::format("failed to create archive {}: {}", directory, cause.message()));
+  return std::make_unique<service::instance_lock>(directory, "holdfast-collector");
+}
+
 } // namespace
 
-archive::archive(const config::collector& settings) {
-  std::error_code cause;
-  if (std::filesystem::create_directories(settings.directory, cause); cause)
-    throw std::runtime_error(fmt::format("failed to create archive {}: {}", settings.directory, cause.message()));
-  lock_ = std::make_unique<service::instance_lock>(settings.directory, "holdfast-collector");
-  env_ = std::make_unique<storage::environment>(settings.directory, map_bytes(settings.quota),
+archive::archive(const config::collector& settings) : lock_(lock(settings.directory)), starts_(settings.directory) {
+  try {
+    storage::open_or_set_aside(settings.directory, starts_, {
+      .open = [&] { open(settings); },
+      .close = [&] { env_.reset(); },
+      .put_aside = [&](const std::string& cause, bool) { set_aside_ = storage::set_aside(settings.directory, cause); },
+      .make_room = [] { return false; },
+    });
+  } catch (...) {
+    starts_.settled();  // it said why, and did not die of it
+    throw;
+  }
+}
+
+archive::~archive() {
+  env_.reset();
+  starts_.settled();
+}
+
+void archive::condemn(const storage::error& e) {
+  if (e.damaged())
+    starts_.condemn(e.what());
+}
+
+void archive::open(const config::collector& settings) {
+  const auto& directory = settings.directory;
+  env_ = std::make_unique<storage::environment>(directory, map_bytes(settings.quota),
                                                 storage::environment::mode::read_write);
+  env_->on_assertion([this](const std::string& text) { starts_.condemn("LMDB ends the process: " + text); });
   const auto names = env_->table_names();
   if (!names.empty() && std::find(names.begin(), names.end(), "meta") == names.end())
-    throw std::runtime_error(
-      fmt::format("failed to open archive {}: an LMDB file of another program", settings.directory));
+    throw storage::foreign_directory(
+      fmt::format("failed to open archive {}: an LMDB file of another program", directory));
   meta_ = *env_->open_table("meta");
-  {
-    storage::txn t(*env_, storage::txn::kind::write);
-    v1::StoreIdentity id;
-    if (auto row = t.get(meta_, "store")) {
-      if (!id.ParseFromArray(row->data(), static_cast<int>(row->size())) || id.kind() != archive_kind)
-        throw std::runtime_error(fmt::format("failed to open archive {}: it is a {}", settings.directory, id.kind()));
-      if (id.oldest_reader() > archive_schema)
-        throw std::runtime_error(
-          fmt::format("failed to open archive {}: written by a newer version", settings.directory));
-    } else if (t.entries(meta_) > 0 || names.size() > 1) {  // "meta" is a common name
-      throw std::runtime_error(
-        fmt::format("failed to open archive {}: an LMDB file of another program", settings.directory));
-    } else {
-      id.set_schema(archive_schema);
-      id.set_oldest_reader(archive_schema);
-      id.set_epoch(random_id());
-      id.set_kind(archive_kind);
-      id.set_created_unix_nanos(unix_nanos());
-      t.put(meta_, "store", id.SerializeAsString());
-      t.commit();
-    }
-  }
+  check_identity(directory);
   origins_ = *env_->open_table("origins");
   batches_ = *env_->open_table("batches");
   arrivals_ = *env_->open_table("arrivals");
   index_ = *env_->open_table("index");
   env_->clear_dead_readers();
+  known_.clear();
+  inbox trial;  // what is damaged shows here, while the file can still be set aside
+  load(trial);
+}
+
+void archive::check_identity(const std::string& directory) {
+  storage::txn t(*env_, storage::txn::kind::write);
+  if (auto row = t.get(meta_, "store")) {
+    v1::StoreIdentity id;
+    const bool sound = storage::unseal("meta", "store", *row, id);
+    const auto names = env_->table_names();
+    if (!sound && std::find(names.begin(), names.end(), "origins") != names.end())
+      throw storage::error(MDB_CORRUPTED, "failed to read the archive's identity: it is not what was written");
+    if (!sound || id.kind() != archive_kind)
+      throw storage::foreign_directory(fmt::format("failed to open archive {}: it is a {}", directory, id.kind()));
+    if (id.oldest_reader() > archive_schema)
+      throw storage::foreign_directory(fmt::format("failed to open archive {}: written by a newer version", directory));
+    return;
+  }
+  if (t.entries(meta_) > 0 || env_->table_names().size() > 1)  // "meta" is a common name
+    throw storage::foreign_directory(
+      fmt::format("failed to open archive {}: an LMDB file of another program", directory));
+  v1::StoreIdentity id;
+  id.set_schema(archive_schema);
+  id.set_oldest_reader(archive_schema);
+  id.set_epoch(random_id());
+  id.set_kind(archive_kind);
+  id.set_created_unix_nanos(unix_nanos());
+  t.put(meta_, "store", storage::seal("meta", "store", id));
+  t.commit();
 }
 
 void archive::load(inbox& into) {
   storage::txn t(*env_, storage::txn::kind::read);
   storage::cursor c(t, origins_);
   for (auto e = c.first(); e; e = c.next()) {
-    v1::OriginRow row;
-    if (!row.ParseFromArray(e->value.data(), static_cast<int>(e->value.size())))
-      continue;
+    const auto row = storage::parse<v1::OriginRow>("origins", e->key, e->value);
     const origin o{row.gateway(), row.epoch(), row.record_class()};
     known_[o] = {row.id(), std::string(e->key)};
     last_origin_ = std::max(last_origin_, row.id());
     std::vector<seq_range> ranges;
-    for (auto& r : row.ranges())
+    for (auto& r : row.ranges()) {
+      if (r.first() <= (ranges.empty() ? 0 : ranges.back().last) || r.last() < r.first())
+        throw storage::error(MDB_CORRUPTED, "failed to read origin of " + row.gateway() + ": no such numbers");
       ranges.push_back({r.first(), r.last()});
+    }
     into.load(o, ranges);
   }
   storage::cursor b(t, batches_);
@@ -148,7 +191,7 @@ void archive::append(const std::vector<arrival>& arrivals, const inbox& after) {
       out.set_first(r.first);
       out.set_last(r.last);
     }
-    t.put(origins_, known.key, row.SerializeAsString());
+    t.put(origins_, known.key, storage::seal("origins", known.key, row));
   }
   t.commit();
   known_.merge(touched);

@@ -3,6 +3,7 @@
 #include "common/config/config.hpp"
 #include "common/service/runtime.hpp"
 #include "common/storage/lmdb.hpp"
+#include "common/storage/start_marker.hpp"
 #include "services/collector/inbox.hpp"
 
 #include <map>
@@ -23,8 +24,16 @@ namespace holdfast::collector {
 /// Batches are only ever appended. One writer; readers (dump) may be other processes.
 class archive {
 public:
-  /// Throws std::runtime_error: in use, foreign, unreadable.
+  /// A damaged file is set aside (renamed, never deleted) and an empty archive begun: set_aside() tells. What gateways
+  /// have delivered is in that file, for dump to read; what they still hold, they deliver. Throws std::runtime_error:
+  /// in use, foreign, unreadable.
   explicit archive(const config::collector& settings);
+  ~archive();
+  const std::string& set_aside() const noexcept { return set_aside_; }
+  /// Damage was met in use: the next start sets the file aside.
+  void condemn(const storage::error& e);
+  /// This life stood long enough to say that the file does not end it.
+  void settled() { starts_.settled(); }
 
   void load(inbox& into);
   std::uint64_t used_bytes();
@@ -50,6 +59,8 @@ public:
   void append(const std::vector<arrival>& arrivals, const inbox& after);
 
 private:
+  void open(const config::collector& settings);
+  void check_identity(const std::string& directory);
   bool same(storage::txn& t, std::uint64_t id, seq_range r, std::uint32_t crc);
   struct known_origin {
     std::uint64_t id;
@@ -57,12 +68,14 @@ private:
   };
 
   std::unique_ptr<service::instance_lock> lock_;
+  storage::start_marker starts_;
   std::unique_ptr<storage::environment> env_;
   storage::table meta_ = 0;
   storage::table origins_ = 0;
   storage::table batches_ = 0;
   storage::table arrivals_ = 0;
   storage::table index_ = 0;
+  std::string set_aside_;
   std::map<origin, known_origin> known_;
   std::uint64_t last_origin_ = 0;
   std::uint64_t last_arrival_ = 0;

@@ -1,20 +1,14 @@
-// ARCHIVE: commits what the sessions bring, all that waits in one transaction, and acknowledges after it.
+// ARCHIVE: takes what the sessions bring; archive_commit.cpp stores it.
 
-#include "services/collector/archive.hpp"
-#include "services/collector/collector.hpp"
-#include "services/collector/session.hpp"
+#include "services/collector/archive_state.hpp"
 
 #include "common/actor/guard.hpp"
-#include "common/storage/lmdb.hpp"
 #include "common/telemetry/log.hpp"
-#include "holdfast/v1/dispatch.pb.h"
-#include "holdfast/v1/envelope.pb.h"
 #include "holdfast/v1/record.pb.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <set>
 
 namespace holdfast::collector {
 
@@ -22,53 +16,18 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// One commit: however much waits, the loop gets on and acknowledges in between.
-constexpr std::uint64_t max_commit_bytes = 16 << 20;
-constexpr std::size_t max_commit_batches = 4096;
 constexpr auto beat_period = 500ms;
+// A life that took this long was not ended by the file.
+constexpr auto settle_time = 10s;
 
-struct archive_state {
-  static inline const char* name = "ARCHIVE";
-
-  caf::stateful_actor<archive_state>* self = nullptr;
-  std::shared_ptr<context> ctx;
-  std::shared_ptr<pulse::loop> beat;
-  std::unique_ptr<archive> file;
-  inbox present;
-  struct pending {
-    arrived batch;
-    bool fresh;                   // repeated ones want an acknowledgement too
-  };
-  std::vector<pending> waiting;
-  std::uint64_t waiting_bytes = 0;
-  bool scheduled = false;
-  bool full = false;
-  metrics::value* records = nullptr;
-  metrics::value* bytes = nullptr;
-  metrics::value* duplicates = nullptr;
-  metrics::value* origins = nullptr;
-  metrics::value* holes = nullptr;
-  metrics::value* commits = nullptr;
-  metrics::value* used = nullptr;
-
-  void open();
-  void on_arrived(const arrived& a);
-  void take_gap(const arrived& a);
-  void take_elsewhere(const arrived& a);
-  bool same(const arrived& a);
-  void reject(const arrived& a, v1::Rejected::Reason why, const std::string& detail);
-  void wait(const arrived& a, bool fresh);
-  void commit();
-  bool store_fresh();
-  void publish();
-  void acknowledge();
-  void give_up(const std::string& why);
-  void check_space();
-};
+} // namespace
 
 void archive_state::open() {
   file = std::make_unique<archive>(ctx->settings);
+  if (!file->set_aside().empty())
+    ctx->rt.alarm("archive_damaged", true, "set aside " + file->set_aside() + ": collector dump reads it");
   file->load(present);
+  opened = std::chrono::steady_clock::now();
   auto& m = ctx->rt.metrics();
   records = &m.counter("holdfast_collector_records_total", "Records stored");
   bytes = &m.counter("holdfast_collector_bytes_total", "Payload bytes stored");
@@ -160,7 +119,9 @@ const char* reason_text(v1::Rejected::Reason why) {
 } // namespace
 
 void archive_state::reject(const arrived& a, v1::Rejected::Reason why, const std::string& detail) {
-  ctx->rt.metrics().counter("holdfast_collector_rejected_total", "Batches not stored", {{"reason", reason_text(why)}}).add();
+  ctx->rt.metrics()
+    .counter("holdfast_collector_rejected_total", "Batches not stored", {{"reason", reason_text(why)}})
+    .add();
   v1::Rejected r;
   r.set_record_class(a.origin.record_class);
   r.set_first_seq(a.seqs.first);
@@ -170,99 +131,18 @@ void archive_state::reject(const arrived& a, v1::Rejected::Reason why, const std
   a.from->send_rejected(r, a.cost());
 }
 
-void archive_state::wait(const arrived& a, bool fresh) {
-  waiting.push_back({a, fresh});
-  waiting_bytes += a.payload.size();
-  if (waiting_bytes >= max_commit_bytes || waiting.size() >= max_commit_batches)
-    return commit();
-  if (!scheduled) {
-    scheduled = true;
-    self->send(self, commit_due{});  // behind everything that waits in the mailbox now
-  }
-}
-
-void archive_state::commit() {
+void archive_state::on_beat() {
   beat->beat();
-  if (waiting.empty() || !store_fresh())
-    return;
-  acknowledge();
-  publish();
-  waiting.clear();
-  waiting_bytes = 0;
+  file->forget_dead_readers();
+  if (opened.time_since_epoch().count() != 0 && std::chrono::steady_clock::now() - opened > settle_time) {
+    file->settled();
+    opened = {};
+  }
+  if (full)
+    check_space();
 }
 
-bool archive_state::store_fresh() {
-  std::vector<archive::arrival> fresh;
-  for (auto& [a, is_fresh] : waiting)
-    if (is_fresh)
-      fresh.push_back({a.origin, a.seqs, a.crc, a.gap_reason, a.historical, a.payload.view()});
-  if (fresh.empty())
-    return true;
-  try {
-    file->append(fresh, present);
-  } catch (const storage::error& e) {
-    give_up(e.what());
-    return false;
-  }
-  commits->add();
-  for (auto& f : fresh) {
-    records->add(static_cast<double>(f.seqs.count()));
-    bytes->add(static_cast<double>(f.payload.size()));
-  }
-  check_space();
-  return true;
-}
-
-// For taps at the centre: what is on disk now.
-void archive_state::publish() {
-  for (auto& [a, fresh] : waiting) {
-    if (!fresh || a.gap_reason != 0)
-      continue;
-    v1::RecordPlace place;
-    place.set_gateway(a.origin.gateway);
-    place.set_epoch(a.origin.epoch);
-    place.set_record_class(a.origin.record_class);
-    place.set_first_seq(a.seqs.first);
-    ctx->rt.publish_records(place, a.payload);
-  }
-}
-
-void archive_state::acknowledge() {
-  struct answer {
-    std::map<std::string, range_set> stored;
-    std::size_t cost = 0;
-  };
-  std::map<std::shared_ptr<session>, answer> answers;
-  for (auto& [w, fresh] : waiting) {
-    if (!w.from)
-      continue;
-    auto& a = answers[w.from];
-    a.stored[w.origin.record_class].insert(w.seqs);
-    a.cost += w.cost();
-  }
-  for (auto& [to, a] : answers) {
-    std::map<std::string, std::vector<seq_range>> ranges;
-    for (auto& [record_class, set] : a.stored)
-      ranges[record_class] = set.ranges();
-    to->send_ack(ranges, a.cost);
-  }
-}
-
-// Nothing of this commit is stored: the sessions end without an acknowledgement, the gateways come again.
-void archive_state::give_up(const std::string& why) {
-  ctx->rt.set_state("archive", "failing", why, false);
-  std::set<std::shared_ptr<session>> sessions;
-  for (auto& [w, fresh] : waiting) {
-    if (fresh)
-      present.give_back(w.origin, w.seqs);
-    if (w.from)
-      sessions.insert(w.from);
-  }
-  for (auto& s : sessions)
-    s->refuse("archive cannot store now: " + why);
-  waiting.clear();
-  waiting_bytes = 0;
-}
+namespace {
 
 caf::behavior archive_actor(caf::stateful_actor<archive_state>* self, std::shared_ptr<context> ctx) {
   actor::guard(self, "ARCHIVE");
@@ -284,10 +164,7 @@ caf::behavior archive_actor(caf::stateful_actor<archive_state>* self, std::share
       g.from->send_welcome(present.present(g.gateway, g.epoch), present.elsewhere(g.gateway, g.epoch));
     },
     [self](caf::tick_atom) {
-      self->state.beat->beat();
-      self->state.file->forget_dead_readers();
-      if (self->state.full)
-        self->state.check_space();
+      self->state.on_beat();
       self->delayed_send(self, beat_period, caf::tick_atom::value);
     },
   };

@@ -7,7 +7,6 @@
 #include <filesystem>
 #include <functional>
 #include <sys/stat.h>
-#include <unistd.h>
 
 namespace holdfast::collector {
 
@@ -21,13 +20,6 @@ std::pair<std::uint64_t, std::uint64_t> identity(const std::string& directory) {
   if (::stat((std::filesystem::path(directory) / "data.mdb").c_str(), &s) != 0)
     return {};
   return {s.st_dev, s.st_ino};
-}
-
-std::string last_words;  // of the handler, which may not allocate
-
-extern "C" void leave(int) {
-  [[maybe_unused]] const auto n = ::write(STDERR_FILENO, last_words.data(), last_words.size());
-  ::_exit(2);
 }
 
 // Its checks are right, but it would abort: the frames between hold nothing in a reader's transaction.
@@ -140,20 +132,6 @@ bool archive_view::readable(storage::table table, const std::string& prefix, std
     found = before && *before > from && *before <= at;
   });
   return found;
-}
-
-damage_exit::damage_exit(const std::string& directory) {
-  last_words = fmt::format("failed to read {}: pages lead out of the file, it is damaged or cut off; dump ends here\n",
-                           directory);
-  struct sigaction action {};
-  action.sa_handler = leave;
-  ::sigaction(SIGSEGV, &action, &segv_);
-  ::sigaction(SIGBUS, &action, &bus_);
-}
-
-damage_exit::~damage_exit() {
-  ::sigaction(SIGSEGV, &segv_, nullptr);
-  ::sigaction(SIGBUS, &bus_, nullptr);
 }
 
 } // namespace holdfast::collector

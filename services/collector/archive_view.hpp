@@ -3,7 +3,6 @@
 #include "common/storage/lmdb.hpp"
 #include "holdfast/v1/storage.pb.h"
 
-#include <csignal>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -54,20 +53,6 @@ private:
   storage::table batches_ = 0;
   storage::table arrivals_ = 0;
   storage::table index_ = 0;
-};
-
-/// While it lives: a page whose damage leads LMDB out of the file ends the process with exit code 2 and a word on
-/// standard error. One at a time.
-class damage_exit {
-public:
-  explicit damage_exit(const std::string& directory);
-  ~damage_exit();
-  damage_exit(const damage_exit&) = delete;
-  damage_exit& operator=(const damage_exit&) = delete;
-
-private:
-  struct sigaction segv_ {};
-  struct sigaction bus_ {};
 };
 
 } // namespace holdfast::collector

@@ -4,7 +4,7 @@
 //   inbox.hpp          what has arrived already                                   (core)
 //   archive.hpp        the LMDB file
 //   session.hpp        one gateway's connection (Asio)
-//   archive_actor.cpp  ARCHIVE: one commit for all batches that wait, acknowledgements after it
+//   archive_actor.cpp  ARCHIVE: one commit for all batches that wait (archive_commit.cpp), acknowledgements after it
 //   server_actor.cpp   SERVER: the listening socket
 //
 // Its sessions speak messages/holdfast/v1/wire.proto.

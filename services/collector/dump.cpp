@@ -1,6 +1,7 @@
 #include "services/collector/dump.hpp"
 
 #include "common/render/record_json.hpp"
+#include "common/storage/damage_exit.hpp"
 #include "common/storage/stored_batch.hpp"
 #include "holdfast/v1/envelope.pb.h"
 #include "holdfast/v1/record.pb.h"
@@ -24,8 +25,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto poll = 50ms;  // --follow: how often the file is looked at
-constexpr auto file_check = 1s;  // --follow: how often it is made sure that it is still the same file
+constexpr std::chrono::milliseconds poll = 50ms, file_check = 1s;  // --follow: new batches; is it the same file
 // One look into the file: then its read transaction ends, before anything is written. Whoever reads the output may stop
 // reading; a transaction held meanwhile would keep every freed page from the collector.
 constexpr int batches_per_look = 256;
@@ -153,8 +153,9 @@ private:
       storage::cursor c(t, view_.arrivals());
       auto e = c.at_or_after(storage::seq_key(next_arrival_));
       for (auto number = view_.number_in(e, {}); number; e = c.next(), number = view_.number_in(e, {})) {
-        if (*number < next_arrival_ || (*number > *learned_ && *number != next_arrival_))
-          break;  // damage: they are without holes
+        if (*number < next_arrival_
+            || (*number > *learned_ && (*number != next_arrival_ || view_.last_arrival() < *number)))
+          break;  // damage: they are without holes, and none is behind the last
         if (*number > *learned_ || ++n > batches_per_look || text_.size() > text_per_look || stopped())
           return true;
         next_arrival_ = *number + 1;
@@ -288,7 +289,7 @@ private:
 
 int dump(const dump_options& options, const text_sink& out) {
   try {
-    const damage_exit guard(options.directory);
+    const storage::damage_exit guard(options.directory);
     return dumper(options, out).run();
   } catch (const std::exception& e) {
     std::cerr << e.what() << '\n';

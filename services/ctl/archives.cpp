@@ -5,6 +5,7 @@
 
 #include "services/collector/dump.hpp"
 #include "services/store/inspect.hpp"
+#include "services/store/salvage.hpp"
 
 #include <unistd.h>
 
@@ -36,6 +37,8 @@ int store_stat(const site_options& where, std::string directory, bool json) {
 int store_verify(const site_options& where, std::string directory) {
   return store::verify(store_directory(where, std::move(directory)), std::cout);
 }
+
+int store_salvage(const std::string& file, const std::string& into) { return store::salvage(file, into, std::cout); }
 
 int collector_dump(const site_options& where, const dump_request& request) {
   take_signals();

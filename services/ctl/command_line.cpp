@@ -177,6 +177,8 @@ void add_store(CLI::App& app, job& todo) {
   struct options {
     std::string directory;
     bool json = false;
+    std::string file;
+    std::string into;
   };
   auto o = std::make_shared<options>();
   auto* store = add_command(app, "store", "Look into the store's file, beside the running store or without it.",
@@ -194,6 +196,12 @@ void add_store(CLI::App& app, job& todo) {
                              "  holdfastctl store verify && echo sound");
   directory(verify);
   verify->callback([o, &todo] { todo = [o](auto& where) { return store_verify(where, o->directory); }; });
+  auto* salvage = add_command(*store, "salvage", "Read what can be read of a damaged file, which is not changed; tell what is lost.",
+                              "  holdfastctl store salvage /var/lib/holdfast/store/data.mdb.damaged-1700000000\n"
+                              "  holdfastctl store salvage FILE --into /var/lib/holdfast/salvaged");
+  salvage->add_option("file", o->file, "Set aside by a store, or of one that is stopped")->type_name("FILE")->required();
+  salvage->add_option("--into", o->into, "A new directory: becomes a store that can be run")->type_name("DIR");
+  salvage->callback([o, &todo] { todo = [o](auto&) { return store_salvage(o->file, o->into); }; });
 }
 
 void add_collector(CLI::App& app, job& todo) {

@@ -108,6 +108,7 @@ int print_endpoints(const site& where);
 /// `directory` empty: the configuration's.
 int store_stat(const site_options& where, std::string directory, bool json);
 int store_verify(const site_options& where, std::string directory);
+int store_salvage(const std::string& file, const std::string& into);
 
 struct dump_request {
   std::string directory;  ///< empty: the configuration's

@@ -1,5 +1,7 @@
 #include "services/store/batch_check.hpp"
 
+#include "common/core/crc32c.hpp"
+
 namespace holdfast::store {
 
 namespace {
@@ -48,6 +50,15 @@ std::optional<std::uint64_t> count_records(std::string_view batch) noexcept {
     records += tag == ((records_field << 3) | 2) ? 1 : 0;
   }
   return records;
+}
+
+batch_content content_of(const storage::stored_batch& b) noexcept {
+  if (b.payload.empty())
+    return {b.record_count, b.gap_reason != 0};
+  if (crc32c(b.payload) != b.crc)
+    return {b.record_count, false};
+  const auto records = count_records(b.payload).value_or(0);
+  return {records > 0 ? records : b.record_count, true};
 }
 
 } // namespace holdfast::store

@@ -1,10 +1,15 @@
 #include "services/store/batch_file.hpp"
 
 #include "common/core/time.hpp"
+#include "common/storage/row.hpp"
 #include "common/storage/stored_batch.hpp"
+#include "common/telemetry/log.hpp"
 #include "holdfast/v1/record.pb.h"
 #include "holdfast/v1/storage.pb.h"
-#include "services/store/stored_row.hpp"
+#include "services/store/batch_check.hpp"
+
+#include <fmt/format.h>
+#include <lmdb.h>
 
 #include <algorithm>
 
@@ -17,6 +22,16 @@ std::string delivery_key(const std::string& destination, const std::string& reco
 }
 
 } // namespace
+
+std::optional<std::vector<seq_range>> sound_ranges(const v1::DeliveryRow& row, std::uint64_t head) {
+  std::vector<seq_range> out;
+  for (auto& r : row.ranges()) {
+    if (r.first() <= (out.empty() ? 0 : out.back().last) || r.last() < r.first() || r.last() > head)
+      return std::nullopt;
+    out.push_back({r.first(), r.last()});
+  }
+  return out;
+}
 
 void batch_file::condemn(const storage::error& e) {
   if (e.damaged())
@@ -48,45 +63,58 @@ void batch_file::load(producer_table& producers, delivery_state& delivery) {
   storage::txn t(*env_, storage::txn::kind::read);
   storage::cursor p(t, producers_);
   for (auto e = p.first(); e; e = p.next()) {
-    const auto row = parse<v1::ProducerRow>(e->value, "producer row");
+    const auto row = storage::parse<v1::ProducerRow>("producers", e->key, e->value);
     producers.load(std::string(e->key),
                    {.record_class = row.record_class(), .committed = row.last_seq(), .position = row.position()});
   }
   storage::cursor d(t, delivery_);
   for (auto e = d.first(); e; e = d.next()) {
-    const auto cut = e->key.find('\0');
-    if (cut == std::string_view::npos)
-      continue;
-    std::vector<seq_range> ranges;
-    const auto row = parse<v1::DeliveryRow>(e->value, "delivery row");
-    for (auto& r : row.ranges())
-      ranges.push_back({r.first(), r.last()});
-    delivery.load(std::string(e->key.substr(0, cut)), std::string(e->key.substr(cut + 1)), ranges);
+    const auto row = storage::parse<v1::DeliveryRow>("delivery", e->key, e->value);
+    const auto cut = std::min(e->key.find('\0'), e->key.size() - 1);
+    const std::string record_class(e->key.substr(cut + 1));
+    const auto head = heads_.find(record_class);
+    const auto ranges = sound_ranges(row, head == heads_.end() ? UINT64_MAX : head->second);
+    if (!ranges)
+      throw storage::error(MDB_CORRUPTED,
+                           fmt::format("failed to read delivery of class {}: no such numbers", record_class));
+    delivery.load(std::string(e->key.substr(0, cut)), record_class, *ranges);
   }
 }
 
 namespace {
 
-template <class Row> std::map<std::string, Row> rows(storage::environment& env, storage::table table, const char* what) {
+// No record hangs on these: one that is not what was written is left out.
+template <class Row>
+std::map<std::string, Row> rows(storage::environment& env, storage::table table, const char* name) {
   std::map<std::string, Row> out;
   storage::txn t(env, storage::txn::kind::read);
   storage::cursor c(t, table);
-  for (auto e = c.first(); e; e = c.next())
-    out[std::string(e->key)] = parse<Row>(e->value, what);
+  for (auto e = c.first(); e; e = c.next()) {
+    Row row;
+    if (storage::unseal(name, e->key, e->value, row))
+      out[std::string(e->key)] = std::move(row);
+    else
+      log::error("damaged row ignored table={} key={}", name, e->key);
+  }
   return out;
 }
 
 } // namespace
 
-std::map<std::string, v1::LinkRow> batch_file::links() { return rows<v1::LinkRow>(*env_, links_, "link row"); }
+std::map<std::string, v1::LinkRow> batch_file::links() { return rows<v1::LinkRow>(*env_, links_, "links"); }
 
 std::map<std::string, v1::JournalRow> batch_file::journals() {
-  return rows<v1::JournalRow>(*env_, journal_, "journal row");
+  return rows<v1::JournalRow>(*env_, journal_, "journal");
 }
 
 v1::ExpiryRow batch_file::expiry() {
   storage::txn t(*env_, storage::txn::kind::read);
-  return parse<v1::ExpiryRow>(t.get(meta_, "expiry").value_or(""), "expiry row");
+  v1::ExpiryRow row;
+  if (!storage::unseal("meta", "expiry", t.get(meta_, "expiry").value_or(""), row)) {
+    log::error("damaged row ignored table=meta key=expiry: ages begin again");
+    return {};
+  }
+  return row;
 }
 
 // How far a batch can reach: to the one behind it, or to the last seq that was ever given.
@@ -95,7 +123,7 @@ std::uint64_t batch_file::last_possible(storage::txn& t, storage::cursor& at, co
   if (auto after = at.next())
     return storage::key_seq(after->key) - 1;
   auto row = t.get(classes_, record_class);
-  return std::max(first, row ? parse<v1::ClassRow>(*row, "class row").last_seq() : first);
+  return std::max(first, row ? storage::parse<v1::ClassRow>("classes", record_class, *row).last_seq() : first);
 }
 
 namespace {
@@ -105,7 +133,7 @@ std::optional<storage::cursor::entry> find_from(storage::cursor& c, std::uint64_
   if (auto before = c.at_or_before(storage::seq_key(seq))) {
     const auto first = storage::key_seq(before->key);
     const auto b = storage::stored_batch::decode(before->value);
-    if (first == seq || (b && seq - first < b->record_count))
+    if (first == seq || (b && seq - first < content_of(*b).records))
       return before;
   }
   return c.at_or_after(storage::seq_key(seq));
@@ -123,16 +151,18 @@ std::optional<batch> batch_file::read_from(const std::string& record_class, std:
   b.seqs.first = storage::key_seq(e->key);
   const auto stored = storage::stored_batch::decode(e->value);
   const auto limit = last_possible(t, c, record_class, b.seqs.first);
-  const bool counted = stored && stored->record_count > 0 && stored->record_count <= limit - b.seqs.first + 1;
+  const auto content = stored ? content_of(*stored) : batch_content{};
+  const bool counted = content.records > 0 && content.records <= limit - b.seqs.first + 1;
   // A header that fits tells the extent: the neighbour may have been delivered and removed, and leave a hole behind.
-  b.seqs.last = counted ? b.seqs.first + stored->record_count - 1 : limit;
-  if (counted && stored->intact()) {
+  b.seqs.last = counted ? b.seqs.first + content.records - 1 : limit;
+  if (counted && content.whole) {
     b.crc = stored->crc;
-    b.gap_reason = stored->gap_reason;
+    b.gap_reason = stored->payload.empty() ? stored->gap_reason : 0;
     b.payload = blob(std::string(stored->payload));
     return b;
   }
   b.gap_reason = v1::GAP_REASON_DAMAGED;
+  b.unreadable = true;
   return b;
 } catch (const storage::error& e) {
   condemn(e);
@@ -150,7 +180,7 @@ std::optional<std::int64_t> batch_file::stored_at(const std::string& record_clas
   throw;
 }
 
-// -- update -------------------------------------------------------------------------------------------------------------
+// -- update -----------------------------------------------------------------------------------------------------------
 
 batch_file::update::update(batch_file& f)
     : file_(f), txn_(*f.env_, storage::txn::kind::write), heads_(f.heads_), epoch_(f.epoch_), now_(unix_nanos()) {}
@@ -175,7 +205,7 @@ void batch_file::update::producer(const std::string& name, const std::string& re
   row.set_last_seq(last_seq);
   row.set_position(position);
   row.set_record_class(record_class);
-  txn_.put(file_.producers_, name, row.SerializeAsString());
+  txn_.put(file_.producers_, name, storage::seal("producers", name, row));
 }
 
 void batch_file::update::delivered(const std::string& destination, const std::string& record_class,
@@ -186,26 +216,31 @@ void batch_file::update::delivered(const std::string& destination, const std::st
     out.set_first(r.first);
     out.set_last(r.last);
   }
-  txn_.put(file_.delivery_, delivery_key(destination, record_class), row.SerializeAsString());
+  const auto key = delivery_key(destination, record_class);
+  txn_.put(file_.delivery_, key, storage::seal("delivery", key, row));
 }
 
 void batch_file::update::link(const std::string& name, const v1::LinkRow& row) {
-  txn_.put(file_.links_, name, row.SerializeAsString());
+  txn_.put(file_.links_, name, storage::seal("links", name, row));
 }
 
 void batch_file::update::journal(const std::string& destination, const v1::JournalRow& row) {
-  txn_.put(file_.journal_, destination, row.SerializeAsString());
+  txn_.put(file_.journal_, destination, storage::seal("journal", destination, row));
 }
 
-void batch_file::update::expiry(const v1::ExpiryRow& row) { txn_.put(file_.meta_, "expiry", row.SerializeAsString()); }
+void batch_file::update::expiry(const v1::ExpiryRow& row) {
+  txn_.put(file_.meta_, "expiry", storage::seal("meta", "expiry", row));
+}
 
-void batch_file::update::touch() { txn_.put(file_.meta_, "touched", storage::seq_key(static_cast<std::uint64_t>(now_))); }
+void batch_file::update::touch() {
+  txn_.put(file_.meta_, "touched", storage::seq_key(static_cast<std::uint64_t>(now_)));
+}
 
 void batch_file::update::renew_epoch() {
-  auto id = parse<v1::StoreIdentity>(txn_.get(file_.meta_, "store").value_or(""), "store identity");
+  auto id = storage::parse<v1::StoreIdentity>("meta", "store", txn_.get(file_.meta_, "store").value_or(""));
   epoch_ = random_id();
   id.set_epoch(epoch_);
-  txn_.put(file_.meta_, "store", id.SerializeAsString());
+  txn_.put(file_.meta_, "store", storage::seal("meta", "store", id));
 }
 
 std::uint64_t batch_file::update::used_bytes(const std::string& record_class) {
@@ -218,7 +253,7 @@ void batch_file::update::commit() {
       continue;
     v1::ClassRow row;
     row.set_last_seq(head);
-    txn_.put(file_.classes_, name, row.SerializeAsString());
+    txn_.put(file_.classes_, name, storage::seal("classes", name, row));
   }
   txn_.commit();
   file_.heads_ = heads_;

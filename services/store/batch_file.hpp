@@ -27,12 +27,11 @@ struct batch {
   std::uint32_t crc = 0;
   std::uint32_t gap_reason = 0;
   blob payload;
+  bool unreadable = false;  // what lies there is not what was written; else a gap is one that was stored
 };
 
-/// The directory belongs to something else; nothing in it was touched.
-struct foreign_directory : std::runtime_error {
-  using std::runtime_error::runtime_error;
-};
+/// What a row says that a destination confirmed; nullopt where it cannot be: ranges in order, up to the highest number.
+std::optional<std::vector<seq_range>> sound_ranges(const v1::DeliveryRow& row, std::uint64_t head);
 
 /// The store's LMDB file and what is in it:
 ///
@@ -44,18 +43,23 @@ struct foreign_directory : std::runtime_error {
 ///   journal     destination -> JournalRow
 ///   class/NAME  seq key of the first record -> stored_batch, or a gap: records that gave way, until that is told
 ///
-/// Only WRITER begins write transactions; DISPATCHER reads. One lock file in the directory keeps a second store out.
-/// Beside it are the reserve (reserve.hpp) and what earlier lives left to say about the file (start_marker.hpp).
+/// The rows beside the batches are sealed (row.hpp). Only WRITER begins write transactions; DISPATCHER reads. One lock
+/// file in the directory keeps a second store out. Beside it are the reserve (reserve.hpp) and what earlier lives left
+/// to say about the file (start_marker.hpp).
 class batch_file {
 public:
-  /// Opens or creates. A damaged file is set aside (renamed, never deleted) and a new one begun: set_aside() tells.
-  /// Throws foreign_directory, service::already_running or storage::error.
-  batch_file(const config::store& settings, const std::string& gateway, const std::vector<config::record_class>& classes);
+  /// Opens or creates. A damaged file is set aside (renamed, never deleted); a new one takes over what of it can be
+  /// read (salvage.hpp): set_aside() and salvaged() tell.
+  /// Throws storage::foreign_directory, service::already_running or storage::error.
+  batch_file(const config::store& settings, const std::string& gateway,
+             const std::vector<config::record_class>& classes);
   ~batch_file();
 
   /// From any thread.
   std::uint64_t epoch() const noexcept { return epoch_; }
   const std::string& set_aside() const noexcept { return set_aside_; }
+  /// What of that file goes on here, and which ranges are lost.
+  const std::string& salvaged() const noexcept { return salvaged_; }
   storage::environment& env() noexcept { return *env_; }
   storage::reserve& reserve() noexcept { return reserve_; }
 
@@ -84,8 +88,8 @@ public:
   bool has_class(const std::string& record_class) const { return tables_.contains(record_class); }
   const std::map<std::string, std::uint64_t>& heads() const noexcept { return heads_; }
 
-  /// The batch or gap that has seq, or the first one after it; nullopt: none. A batch whose checksum is wrong comes back
-  /// without payload and with gap_reason GAP_REASON_DAMAGED.
+  /// The batch or gap that has seq, or the first one after it; nullopt: none. A batch whose checksum is wrong comes
+  /// back without payload, unreadable and with gap_reason GAP_REASON_DAMAGED.
   std::optional<batch> read_from(const std::string& record_class, std::uint64_t seq);
 
   /// When the batch that begins at or after seq was stored, CLOCK_REALTIME nanoseconds.
@@ -139,12 +143,13 @@ private:
     const std::string& gateway;
     const std::vector<config::record_class>& classes;
   };
-  void open_or_set_aside(const setting& s);
+  void put_aside(const setting& s, const std::string& cause, bool again);
   void open(const setting& s);
   void open_classes(const std::vector<config::record_class>& classes);
   void check_identity(const std::string& gateway);
   usage used(storage::txn& t) const;
-  std::uint64_t last_possible(storage::txn& t, storage::cursor& at, const std::string& record_class, std::uint64_t first);
+  std::uint64_t last_possible(storage::txn& t, storage::cursor& at, const std::string& record_class,
+                              std::uint64_t first);
 
   std::unique_ptr<service::instance_lock> lock_;
   storage::start_marker starts_;
@@ -162,6 +167,7 @@ private:
   std::map<std::string, std::uint64_t> heads_;
   std::atomic<std::uint64_t> epoch_{0};
   std::string set_aside_;
+  std::string salvaged_;
 };
 
 /// The file's bound for a content quota: copy-on-write and deletes need pages beyond the content.

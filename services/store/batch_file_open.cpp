@@ -4,12 +4,17 @@
 
 #include "common/core/time.hpp"
 #include "common/storage/data_file.hpp"
+#include "common/storage/opening.hpp"
+#include "common/storage/row.hpp"
+#include "common/telemetry/log.hpp"
 #include "holdfast/v1/storage.pb.h"
-#include "services/store/stored_row.hpp"
+#include "services/store/salvage.hpp"
 
 #include <fmt/format.h>
+#include <lmdb.h>
 
 #include <algorithm>
+#include <chrono>
 #include <filesystem>
 
 namespace holdfast::store {
@@ -19,6 +24,7 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr std::string_view class_prefix = "class/";
+constexpr auto salvage_time = std::chrono::seconds(4);  // a start takes 10 s at most
 
 std::unique_ptr<service::instance_lock> lock(const std::string& directory) {
   std::error_code cause;
@@ -36,7 +42,12 @@ batch_file::batch_file(const config::store& settings, const std::string& gateway
     : lock_(lock(settings.directory)), starts_(settings.directory), reserve_(settings.directory) {
   const setting s{settings, gateway, classes};
   try {
-    open_or_set_aside(s);
+    storage::open_or_set_aside(settings.directory, starts_, {
+      .open = [&] { open(s); },
+      .close = [&] { env_.reset(); },
+      .put_aside = [&](const std::string& cause, bool again) { put_aside(s, cause, again); },
+      .make_room = [&] { return reserve_.give_up(); },
+    });
   } catch (...) {
     starts_.settled();  // it said why, and did not die of it
     throw;
@@ -49,32 +60,27 @@ batch_file::~batch_file() {
   starts_.settled();
 }
 
-void batch_file::open_or_set_aside(const setting& s) {
+// What can be read goes on in the new file, unless that takes too long or there is no room: the service must start. A
+// file that was made so and cannot be opened is not made again.
+void batch_file::put_aside(const setting& s, const std::string& cause, bool again) {
   const auto& directory = s.store.directory;
-  auto cause = starts_.condemned();
-  if (cause.empty() && starts_.failed() >= storage::start_marker::suspicious)
-    cause = storage::examine(directory);
-  for (;;) {
-    if (!cause.empty()) {
-      if (fs::exists(fs::path(directory) / "data.mdb"))
-        set_aside_ = storage::set_aside(directory, cause);
-      starts_.file_replaced();
-    }
+  const auto until = std::chrono::steady_clock::now() + salvage_time;
+  bool kept = false;
+  if (!again)
     try {
-      return open(s);
-    } catch (const storage::error& e) {
-      env_.reset();
-      cause = e.damaged() ? e.what() : e.full() ? "" : storage::examine(directory);
-      const bool again = cause.empty() ? e.full() && reserve_.give_up() : set_aside_.empty();
-      if (!again)
-        throw;
-    } catch (const foreign_directory&) {  // or one of ours whose names are damaged
-      env_.reset();
-      cause = set_aside_.empty() ? storage::examine(directory) : "";
-      if (cause.empty())
-        throw;
+      const auto found = salvage({.file = (fs::path(directory) / "data.mdb").string(),
+                                  .into = storage::salvage_directory(directory),
+                                  .gateway = s.gateway,
+                                  .stop = [&] { return std::chrono::steady_clock::now() > until; }});
+      for (auto& p : found.problems)
+        log::error("damaged file={} {}", directory, p);
+      kept = found.finished && !found.classes.empty();
+      salvaged_ = found.finished ? found.text() : "not read: it is large; see holdfastctl store salvage";
+    } catch (const std::exception& e) {
+      salvaged_ = fmt::format("not read: {}; see holdfastctl store salvage", e.what());
     }
-  }
+  set_aside_ = storage::set_aside(directory, cause, kept);
+  log::error("salvaged file={} {}", set_aside_, salvaged_);
 }
 
 void batch_file::open(const setting& s) {
@@ -84,8 +90,9 @@ void batch_file::open(const setting& s) {
   const auto names = env_->table_names();
   const bool ours = std::find(names.begin(), names.end(), "meta") != names.end();
   if (!names.empty() && !ours)
-    throw foreign_directory(fmt::format("failed to open store {}: an LMDB file of another program (database \"{}\")",
-                                        s.store.directory, names.front()));
+    throw storage::foreign_directory(
+      fmt::format("failed to open store {}: an LMDB file of another program (database \"{}\")", s.store.directory,
+                  names.front()));
   meta_ = *env_->open_table("meta");
   check_identity(s.gateway);
   classes_ = *env_->open_table("classes");
@@ -121,7 +128,7 @@ void batch_file::open_classes(const std::vector<config::record_class>& classes) 
   storage::txn t(*env_, storage::txn::kind::read);
   for (auto& [name, table] : tables_) {
     auto row = t.get(classes_, name);
-    heads_[name] = row ? parse<v1::ClassRow>(*row, "class row").last_seq() : 0;
+    heads_[name] = row ? storage::parse<v1::ClassRow>("classes", name, *row).last_seq() : 0;
     storage::cursor newest(t, table);
     const auto last = newest.last();  // damage at either end shows now
     newest.first();
@@ -135,14 +142,17 @@ void batch_file::check_identity(const std::string& gateway) {
   storage::txn t(*env_, storage::txn::kind::write);
   const auto row = t.get(meta_, "store");
   if (!row && (t.entries(meta_) > 0 || env_->table_names().size() > 1))  // "meta" is a common name
-    throw foreign_directory(fmt::format("failed to open store {}: an LMDB file of another program", env_->directory()));
+    throw storage::foreign_directory(
+      fmt::format("failed to open store {}: an LMDB file of another program", env_->directory()));
   if (row) {
-    const auto id = parse<v1::StoreIdentity>(*row, "store identity");
+    const auto id = storage::parse<v1::StoreIdentity>("meta", "store", *row);
     if (id.kind() != store_kind)
-      throw foreign_directory(fmt::format("failed to open store {}: it is a {}", env_->directory(), id.kind()));
+      throw storage::foreign_directory(
+        fmt::format("failed to open store {}: it is a {}", env_->directory(), id.kind()));
     if (id.oldest_reader() > store_schema)
-      throw foreign_directory(fmt::format("failed to open store {}: written by a newer version (schema {}, this is {})",
-                                          env_->directory(), id.schema(), store_schema));
+      throw storage::foreign_directory(
+        fmt::format("failed to open store {}: written by a newer version (schema {}, this is {})", env_->directory(),
+                    id.schema(), store_schema));
     epoch_ = id.epoch();
     return;
   }
@@ -154,7 +164,7 @@ void batch_file::check_identity(const std::string& gateway) {
   id.set_gateway(gateway);
   id.set_kind(store_kind);
   id.set_created_unix_nanos(unix_nanos());
-  t.put(meta_, "store", id.SerializeAsString());
+  t.put(meta_, "store", storage::seal("meta", "store", id));
   t.commit();
 }
 

@@ -85,7 +85,7 @@ bool dispatcher_state::carry_out(route_board& board, const std::string& destinat
   if (found->gap_reason != 0) {
     // Where even the header is unreadable its extent is a guess: never more than what is still to be sent.
     const auto last = std::min(found->seqs.last, o.todo.last);
-    if (found->gap_reason == v1::GAP_REASON_DAMAGED) {  // else it is one that WRITER stored
+    if (found->unreadable) {
       damaged->add();
       log::error("damaged batch class={} first_seq={} last_seq={}", o.record_class, from, last);
     }

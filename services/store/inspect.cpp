@@ -1,5 +1,6 @@
 #include "services/store/inspect.hpp"
 
+#include "common/storage/damage_exit.hpp"
 #include "common/storage/lmdb.hpp"
 #include "common/storage/stored_batch.hpp"
 #include "holdfast/v1/storage.pb.h"
@@ -8,8 +9,10 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <functional>
 #include <ostream>
+#include <vector>
 
 namespace holdfast::store {
 
@@ -54,7 +57,8 @@ struct walker {
     if (next > seq)
       s.problems.push_back(fmt::format("batch at seq {} overlaps the one before it", seq));
     if (check_payloads && !b->intact())
-      s.problems.push_back(fmt::format("batch at seq {} to {}: checksum does not match", seq, seq + b->record_count - 1));
+      s.problems.push_back(
+        fmt::format("batch at seq {} to {}: checksum does not match", seq, seq + b->record_count - 1));
     s.first = s.batches + s.gaps == 0 ? seq : s.first;
     s.last = seq + b->record_count - 1;
     next = s.last + 1;
@@ -66,15 +70,22 @@ struct walker {
 // A running store cannot use pages again that a reader may still see: each transaction is short.
 class_summary walk(storage::environment& env, storage::table table, bool check_payloads) {
   walker w{.check_payloads = check_payloads};
-  for (std::optional<std::uint64_t> from = 0; from;) {
+  std::uint64_t least = 0;
+  for (bool more = true; more;) {
     storage::txn t(env, storage::txn::kind::read);
     storage::cursor c(t, table);
-    unsigned n = 0;
-    auto e = c.at_or_after(storage::seq_key(*from));
-    for (; e && n < entries_at_a_time; e = c.next(), ++n)
-      w.take(storage::key_seq(e->key), e->value);
-    from = e ? std::optional(storage::key_seq(e->key)) : std::nullopt;
     w.found.bytes = t.used_bytes(table);
+    auto e = c.at_or_after(storage::seq_key(least));
+    for (unsigned n = 0; e && n < entries_at_a_time; e = c.next(), ++n) {
+      const auto seq = storage::key_seq(e->key);
+      if (seq < least || seq == UINT64_MAX) {  // damaged pages may lead round in circles
+        w.found.problems.push_back(fmt::format("batch at seq {} out of order: reading ends here", seq));
+        return w.found;
+      }
+      w.take(seq, e->value);
+      least = seq + 1;
+    }
+    more = e.has_value();
   }
   return w.found;
 }
@@ -125,12 +136,31 @@ void print_human(const nlohmann::ordered_json& j, std::ostream& out) {
                        c["gap_records"].get<std::uint64_t>(), c["first_seq"].get<std::uint64_t>(),
                        c["last_seq"].get<std::uint64_t>(), c["bytes"].get<std::uint64_t>());
   for (auto& d : j["delivery"])
-    out << fmt::format("destination {} class {}: {} records confirmed in {} ranges\n", d["destination"].get<std::string>(),
-                       d["class"].get<std::string>(), d["confirmed_records"].get<std::uint64_t>(),
-                       d["ranges"].get<std::uint64_t>());
+    out << fmt::format("destination {} class {}: {} records confirmed in {} ranges\n",
+                       d["destination"].get<std::string>(), d["class"].get<std::string>(),
+                       d["confirmed_records"].get<std::uint64_t>(), d["ranges"].get<std::uint64_t>());
+}
+
+// Where the list of tables is damaged, a class may be gone from it with all that is its own.
+std::vector<std::string> classes_lost(storage::environment& env) {
+  const auto rows = env.open_table("classes");
+  if (!rows)
+    return {"the list of classes cannot be found"};
+  std::vector<std::string> lost;
+  const auto names = env.table_names();
+  storage::txn t(env, storage::txn::kind::read);
+  storage::cursor c(t, *rows);
+  std::string before;
+  for (auto e = c.first(); e && e->key > before; e = c.next()) {
+    before = e->key;
+    if (std::find(names.begin(), names.end(), std::string(class_prefix) + before) == names.end())
+      lost.push_back(fmt::format("{}: its batches cannot be found", before));
+  }
+  return lost;
 }
 
 int guarded(const std::string& directory, std::ostream& out, const std::function<int(storage::environment&)>& work) {
+  const storage::damage_exit guard(directory);
   try {
     storage::environment env(directory, 0, storage::environment::mode::read_only);
     return work(env);
@@ -171,7 +201,10 @@ int stat(const std::string& directory, bool json, std::ostream& out) {
 
 int verify(const std::string& directory, std::ostream& out) {
   return guarded(directory, out, [&](storage::environment& env) {
-    std::size_t problems = 0;
+    const auto lost = classes_lost(env);
+    for (auto& p : lost)
+      out << p << '\n';
+    auto problems = lost.size();
     each_class(env, [&](const std::string& name, storage::table t) {
       const auto s = walk(env, t, true);
       for (auto& p : s.problems)

@@ -11,7 +11,7 @@ int main(int argc, char** argv) {
       auto ctx = std::make_shared<store::context>(rt);
       ctx->file = std::make_shared<store::batch_file>(rt.config().store, rt.config().name, rt.config().classes);
       if (!ctx->file->set_aside().empty())
-        rt.alarm("store_damaged", true, "set aside " + ctx->file->set_aside());
+        rt.alarm("store_damaged", true, "set aside " + ctx->file->set_aside() + ": " + ctx->file->salvaged());
       store::open_sockets(ctx);
       rt.on_control([ctx = ctx.get()](const v1::ControlRequest& request, const store::control_answer& answer) {
         const auto order = [ctx](const v1::LinkCommand& c, const store::control_answer& a) {

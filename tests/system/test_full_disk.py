@@ -1,5 +1,21 @@
-"""A disk that fills up under load and is given room again, and store files that are damaged before a start: nothing that
-was confirmed is lost, no process ends for want of room, and nobody has to help."""
+"""A disk that fills up under load and is given room again, and store files that are damaged before a start: nothing
+that was confirmed is lost, no process ends for want of room, and nobody has to help.
+
+What the product writes to a disk, and which test fills it there:
+
+  data.mdb of the store: batches, producers, confirmations,   test_full_disk, test_full_disk_while_connected; at each
+    budgets, journal, ages (one file, one commit)             page of a commit: unit "on a full disk the reserve ..."
+  reserve                                                     the same; unit "the reserve is taken, given up ..."
+  lock.mdb (written through a map)                            unit "a first start on a full disk ..."
+  starts (lives of the file; may be missing)                  test_everything_on_a_full_disk
+  data.mdb.salvaged, salvage/ (a damaged file's copy)         test_no_room_to_salvage
+  data.mdb of the collector's archive                         test_everything_on_a_full_disk
+  <instance>.lock (pid), sockets in run_directory             test_everything_on_a_full_disk
+  standard error (the log; the host's file)                   test_everything_on_a_full_disk
+
+Services write no other files: sources keep their place with the store's producers, health and watchdog keep nothing.
+Room that the store promises (affordable(), reserve) is looked at before it is; LMDB writes with pwrite and says what
+does not fit, and files that are mapped have their blocks first."""
 import contextlib
 import os
 import random
@@ -120,6 +136,68 @@ def test_full_disk_while_connected(directory, report):
             problems = device.errors + check_lines(archive.streams["lines"], device.confirmed)
             assert not problems, "; ".join(problems)
             report(lines=device.confirmed, raised=alarms(gateway, "raised"))
+
+
+def test_everything_on_a_full_disk(directory, report):
+    """Store, archive, locks, sockets and logs of gateway and centre share one disk, which others fill to the last byte.
+    Nobody ends; whoever is killed meanwhile comes back; with room everything goes on and is delivered."""
+    port = free_port()
+    with SmallDisk(directory / "disk", 96) as disk:
+        with Gateway(disk.path, [line_source(port)], [LINK]) as gateway:
+            gateway.wait_running()
+            with LineDevice(port, rate=10000, most_unconfirmed=50000) as device:
+                wait_for(lambda: device.confirmed > 10000, 20, device.counts)
+                before = pids(gateway, "collector")
+                disk.fill()
+                made = device.made
+                wait_for(lambda: device.made > made + 20000 or full(gateway), 30, device.counts)
+                disk.fill()
+                assert pids(gateway, "collector") == before, "a process ended"
+                for service in ("uplink-main", "health", "acquisition", "store", "collector"):
+                    gateway.kill(service)
+                    disk.fill()
+                    wait_for(lambda service=service: gateway.pid(service) not in (None, before[service])
+                             and gateway.status(service), 20, f"{service} does not come back on a full disk")
+                disk.make_room()
+                stuck = device.confirmed
+                wait_for(lambda: device.confirmed > stuck + 20000, 30, lambda: f"goes on: {device.counts()}")
+                device.finish()
+                gateway.wait_running()
+                gateway.wait_delivered(device.confirmed)
+            archive = gateway.dump().verify()
+            problems = check_lines(archive.streams["lines"], device.confirmed) + device.errors
+            assert not problems, "; ".join(problems)
+            assert not list(gateway.store_directory.glob("*.damaged-*"))
+            report(lines=device.confirmed)
+
+
+def test_no_room_to_salvage(directory, report):
+    """A damaged file on a disk that cannot take its copy: it is set aside whole, the store begins empty, and says that
+    the file can be read by hand."""
+    port = free_port()
+    with SmallDisk(directory / "disk", 48) as disk:
+        store = {"store": {"directory": str(disk.path / "store"), "quota": "1GiB"}}
+        gateway = Gateway(directory, [line_source(port)], [LINK], store)
+        with gateway:
+            gateway.wait_running()
+            gateway.stop_collector()
+            with LineDevice(port, total=100000, line_bytes=200) as device:
+                device.wait()
+            gateway.stop_gateway()
+            data = disk.path / "store/data.mdb"
+            bad = data.read_bytes()[:-40 * 4096]
+            data.write_bytes(bad)
+            disk.fill(leave=10 << 20)
+            gateway.start_gateway()
+            with LineDevice(port, total=500) as more:
+                more.wait(20)
+            aside = list(data.parent.glob("data.mdb.damaged-*"))
+            assert [file.read_bytes() for file in aside] == [bad]
+            assert "not read: " in gateway.log() and "holdfastctl store salvage" in gateway.log()
+            assert not (data.parent / "salvage").exists()
+            done = gateway.ctl("store", "salvage", aside[0], check=False)
+            assert "records held" in done.stdout
+            report(done.stdout.strip().splitlines()[-1])
 
 
 def test_lowered_quota(directory, report):

@@ -85,6 +85,24 @@ TEST_CASE("whatever page is damaged, dump says what it cannot read and goes on b
   CHECK(went_on > 3);
 }
 
+TEST_CASE("pages in the places of others lead no dump round in circles", "[collector]") {
+  damaged_archive a;
+  const bool arrival_order = GENERATE(false, true);
+  const auto pages = a.sound.size() / page;
+  std::size_t most = 0;
+  for (std::size_t n = 2; n < pages; ++n) {
+    auto bytes = a.sound;
+    const auto from = 2 + n * 7 % (pages - 2);  // its number stays
+    std::memcpy(bytes.data() + n * page + 8, a.sound.data() + from * page + 8, page - 8);
+    std::size_t looks = 0;
+    const auto got = a.dumped(bytes, {.arrival_order = arrival_order, .stop = [&] { return ++looks > 20'000; }});
+    INFO("page " << from << " at " << n << ": " << got.said);
+    CHECK_FALSE(got.twice());
+    most = std::max(most, looks);
+  }
+  CHECK(most < 5'000);
+}
+
 TEST_CASE("filters do not hide what cannot be read; of other gateways nothing is told", "[collector]") {
   bench b;
   b.arrives(plant, {1, 2});

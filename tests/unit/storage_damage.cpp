@@ -52,11 +52,14 @@ TEST_CASE("meta pages that are none are damage", "[storage]") {
   CHECK(test::read_file(s.data) == text);
 }
 
-TEST_CASE("an empty file and none are no damage", "[storage]") {
+TEST_CASE("no file is no damage; an empty one was a store once and is kept", "[storage]") {
   test::temporary_directory dir;
   CHECK(damage_of(dir.path()).empty());
   test::write_file(dir.path("data.mdb"), "");
-  CHECK(damage_of(dir.path()).empty());
+  CHECK(damage_of(dir.path()) == "0 bytes without LMDB's meta pages");
+  CHECK_THROWS_AS(environment(dir.path(), 1 << 20, environment::mode::read_write), error);
+  CHECK(fs::exists(dir.path("data.mdb")));
+  fs::remove(dir.path("data.mdb"));
   CHECK_NOTHROW(environment(dir.path(), 1 << 20, environment::mode::read_write));
 }
 

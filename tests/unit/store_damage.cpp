@@ -25,6 +25,7 @@ TEST_CASE("a damaged payload comes back as a gap of exactly its records", "[stor
   REQUIRE(gap);
   CHECK(gap->seqs == seq_range{1, 10});
   CHECK(gap->gap_reason == v1::GAP_REASON_DAMAGED);
+  CHECK(gap->unreadable);
   CHECK(gap->payload.empty());
   CHECK(f->read_from("telemetry", 11)->payload.view() == "second");
   CHECK(f->read_from("telemetry", 16)->seqs == seq_range{16, 20});

@@ -3,6 +3,7 @@
 // A store's file in a directory of its own, and ways to harm it.
 
 #include "common/core/crc32c.hpp"
+#include "common/storage/opening.hpp"
 #include "services/store/batch_file.hpp"
 #include "storage_support.hpp"
 
@@ -29,7 +30,7 @@ struct bench {
   std::string refused() {
     try {
       open();
-    } catch (const foreign_directory& e) {
+    } catch (const storage::foreign_directory& e) {
       return e.what();
     }
     return "opened";

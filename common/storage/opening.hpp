@@ -1,0 +1,29 @@
+#pragma once
+
+#include "common/storage/start_marker.hpp"
+
+#include <functional>
+#include <stdexcept>
+#include <string>
+
+namespace holdfast::storage {
+
+/// The directory belongs to something else; nothing in it was touched.
+struct foreign_directory : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+/// How a service opens its LMDB file.
+struct opening {
+  std::function<void()> open;       ///< throws error or foreign_directory
+  std::function<void()> close;      ///< what open() left
+  /// The file is damaged: another takes its place (set_aside()). `again`: it did so before, in this start.
+  std::function<void(const std::string& cause, bool again)> put_aside;
+  std::function<bool()> make_room;  ///< on a full disk; whether there was something to give
+};
+
+/// Opens the file. Damaged, by what earlier lives or an examination say or by what opening it meets, it is put aside,
+/// and what takes its place is opened; that once again. What is not damage is thrown.
+void open_or_set_aside(const std::string& directory, start_marker& starts, const opening& how);
+
+} // namespace holdfast::storage

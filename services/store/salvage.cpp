@@ -1,0 +1,277 @@
+#include "services/store/salvage.hpp"
+
+#include "common/core/time.hpp"
+#include "common/storage/data_file.hpp"
+#include "common/storage/lmdb.hpp"
+#include "common/storage/raw_file.hpp"
+#include "common/storage/row.hpp"
+#include "common/storage/stored_batch.hpp"
+#include "holdfast/v1/record.pb.h"
+#include "services/store/batch_check.hpp"
+#include "services/store/batch_file.hpp"
+#include "services/store/salvage_copy.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <filesystem>
+#include <memory>
+#include <set>
+
+namespace holdfast::store {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr std::string_view class_prefix = "class/";
+constexpr std::uint64_t most_gap_rows = 1024;   // of 2^32 records each: a head beyond belief
+constexpr std::uint64_t spare_bytes = 256 << 20;
+
+std::unique_ptr<google::protobuf::Message> row_of(const std::string& table, std::string_view key) {
+  if (table == "classes")
+    return std::make_unique<v1::ClassRow>();
+  if (table == "producers")
+    return std::make_unique<v1::ProducerRow>();
+  if (table == "delivery")
+    return std::make_unique<v1::DeliveryRow>();
+  if (table == "links")
+    return std::make_unique<v1::LinkRow>();
+  if (table == "journal")
+    return std::make_unique<v1::JournalRow>();
+  if (key == "store")
+    return std::make_unique<v1::StoreIdentity>();
+  if (key == "expiry")
+    return std::make_unique<v1::ExpiryRow>();
+  return nullptr;  // "meta" has marks beside them
+}
+
+class salvager {
+public:
+  explicit salvager(const salvage_options& o)
+      : o_(o), file_(o.file), copy_(o.into, fs::file_size(o.file) + spare_bytes) {}
+
+  salvaged work() {
+    tables_ = file_.tables([this](auto& found) { return worth(found); });
+    if (tables_.contains("origins"))
+      throw storage::error(EINVAL, fmt::format("failed to salvage {}: it is a collector's archive", o_.file));
+    if (tables_.empty())
+      out_.problems.emplace_back("it has no list of tables");
+    else if (!file_.newest())
+      out_.problems.emplace_back("its newest list of tables cannot be read: the last commit may be missing");
+    for (const std::string name : {"meta", "classes", "producers", "delivery", "links", "journal"})
+      read_rows(name);
+    read_confirmed();
+    for (auto& [name, where] : tables_)
+      if (name.starts_with(class_prefix))
+        read_class(name, where);
+    if (!torn_.empty())
+      read_strays();
+    for (auto& [name, lane] : out_.classes)
+      close(name, lane);
+    write_rows();
+    copy_.commit();
+    out_.finished = go_on_;
+    return std::move(out_);
+  }
+
+private:
+  bool stopped() {
+    go_on_ = go_on_ && !(o_.stop && o_.stop());
+    return !go_on_;
+  }
+
+  // Of many copies of the list of tables the newest knows the highest numbers.
+  std::uint64_t worth(const storage::raw_file::databases& found) {
+    if (!found.contains("meta"))
+      return 0;
+    std::uint64_t sum = 1;
+    if (const auto classes = found.find("classes"); classes != found.end())
+      file_.walk(classes->second, [&](std::string_view key, std::string_view value) {
+        v1::ClassRow row;
+        const auto more = storage::unseal("classes", key, value, row) ? row.last_seq() : 0;
+        sum += std::min(more, UINT64_MAX - sum);
+        return true;
+      });
+    return sum;
+  }
+
+  void read_rows(const std::string& name) {
+    const auto where = tables_.find(name);
+    auto& rows = rows_[name];
+    const bool whole = where != tables_.end()
+                       && file_.walk(where->second, [&](std::string_view key, std::string_view value) {
+      const auto row = row_of(name, key);
+      if (row && storage::unseal(name, key, value, *row))
+        rows.emplace(key, value);
+      else if (row)
+        bad(name, fmt::format("{}: the row of \"{}\" is not what was written", name, key));
+      return !stopped();
+    });
+    if (!whole && !bad_.contains(name))
+      bad(name, fmt::format("{}: not all rows can be read", name));
+  }
+  void bad(const std::string& table, std::string text) {
+    bad_.insert(table);
+    out_.problems.push_back(std::move(text));
+  }
+
+  void read_confirmed() {
+    for (auto& [name, value] : rows_["classes"]) {
+      v1::ClassRow row;
+      storage::unseal("classes", name, value, row);
+      out_.classes[name].head = row.last_seq();
+      given_[name] = row.last_seq();
+    }
+    auto& rows = rows_["delivery"];
+    for (auto at = rows.begin(); at != rows.end();) {
+      v1::DeliveryRow row;
+      storage::unseal("delivery", at->first, at->second, row);
+      const auto cut = std::min(at->first.find('\0'), at->first.size() - 1);
+      const auto name = at->first.substr(cut + 1);
+      auto& head = out_.classes[name].head;
+      const auto ranges = sound_ranges(row, head == 0 || bad_.contains("classes") ? UINT64_MAX : head);
+      if (!ranges) {
+        bad("delivery", fmt::format("delivery: class {} is said to have numbers that were never given", name));
+        at = rows.erase(at);
+        continue;
+      }
+      range_set set;
+      for (auto& r : *ranges) {
+        set.insert(r);
+        head = std::max(head, r.last);
+      }
+      confirmed_[name].push_back(std::move(set));
+      ++at;
+    }
+  }
+
+  bool everywhere(const std::string& name, seq_range r) const {
+    const auto found = confirmed_.find(name);
+    return found != confirmed_.end()
+           && std::all_of(found->second.begin(), found->second.end(), [&](auto& set) { return set.contains(r); });
+  }
+
+  void read_class(const std::string& table, const storage::raw_file::database& where) {
+    const auto name = table.substr(class_prefix.size());
+    out_.classes[name];
+    const bool whole = file_.walk(where, [&](std::string_view key, std::string_view value) {
+      take(name, key, value, true);
+      return !stopped();
+    });
+    if (!whole)
+      torn_.push_back(name);
+  }
+
+  // Of leaves that a damaged branch led to nothing says whose they are: where all else is known, they are its.
+  void read_strays() {
+    for (auto& name : torn_)
+      out_.problems.push_back(fmt::format("class {}: pages of its index cannot be read", name));
+    if (torn_.size() != 1 || !bad_.empty() || !file_.walk_free())
+      return;
+    file_.strays([&](std::string_view key, std::string_view value) {
+      take(torn_.front(), key, value, false);
+      return !stopped();
+    });
+  }
+
+  void take(const std::string& name, std::string_view key, std::string_view value, bool reached) {
+    const auto stored = storage::stored_batch::decode(value);
+    const auto content = stored ? content_of(*stored) : batch_content{};
+    const auto first = storage::key_seq(key);
+    if (key.size() != sizeof first || !content.whole || content.records == 0 || first == 0
+        || content.records - 1 > UINT64_MAX - first)
+      return;
+    const seq_range seqs{first, first + content.records - 1};
+    auto& held = held_[name];
+    const bool given = !given_.contains(name) || seqs.last <= given_.at(name);  // a key has no checksum
+    if (!given || held.touches(seqs) || (!reached && (stored->payload.empty() || everywhere(name, seqs))))
+      return;
+    held.insert(seqs);
+    auto& lane = out_.classes[name];
+    lane.head = std::max(lane.head, seqs.last);
+    if (!stored->payload.empty())
+      ++lane.batches;
+    (stored->payload.empty() ? lane.gap_records : lane.records) += content.records;
+    auto sound = *stored;
+    sound.record_count = static_cast<std::uint32_t>(content.records);
+    sound.gap_reason = stored->payload.empty() ? stored->gap_reason : 0;
+    write(name, first, sound);
+  }
+
+  void write(const std::string& name, std::uint64_t first, const storage::stored_batch& b) {
+    std::string value(b.encoded_bytes(), '\0');
+    b.encode(value.data());
+    copy_.put(std::string(class_prefix) + name, storage::seq_key(first), value);
+  }
+
+  void close(const std::string& name, salvaged::lane& lane) {
+    auto& held = held_[name];
+    lane.held = held.ranges();
+    if (lane.head == 0)
+      return;
+    const auto& by_destination = confirmed_[name];
+    range_set missing;
+    for (auto& hole : held.outside({1, lane.head})) {
+      if (by_destination.empty())
+        missing.insert(hole);
+      for (auto& set : by_destination)
+        for (auto& piece : set.outside(hole))
+          missing.insert(piece);
+    }
+    (bad_.contains("delivery") ? lane.doubtful : lane.lost) = missing.ranges();
+    std::uint64_t rows = 0;
+    for (auto& r : lane.lost)
+      for (auto from = r.first; from <= r.last && from != 0 && rows < most_gap_rows; ++rows) {
+        const auto count = std::min<std::uint64_t>(r.last - from + 1, UINT32_MAX);
+        storage::stored_batch gap;
+        gap.record_count = static_cast<std::uint32_t>(count);
+        gap.gap_reason = v1::GAP_REASON_DAMAGED;
+        gap.stored_unix_nanos = unix_nanos();
+        write(name, from, gap);
+        from += count;
+      }
+  }
+
+  void write_rows() {
+    v1::StoreIdentity old;
+    if (const auto row = rows_["meta"].find("store"); row != rows_["meta"].end())
+      storage::unseal("meta", "store", row->second, old);
+    v1::StoreIdentity id;
+    id.set_schema(store_schema);
+    id.set_oldest_reader(store_schema);
+    id.set_kind(store_kind);
+    id.set_epoch(random_id());
+    id.set_gateway(old.gateway().empty() ? o_.gateway : old.gateway());
+    id.set_created_unix_nanos(unix_nanos());
+    rows_["meta"]["store"] = storage::seal("meta", "store", id);
+    for (auto& [name, lane] : out_.classes) {
+      v1::ClassRow row;
+      row.set_last_seq(lane.head);
+      rows_["classes"][name] = storage::seal("classes", name, row);
+    }
+    for (auto& [table, rows] : rows_)
+      for (auto& [key, value] : rows)
+        copy_.put(table, key, value);
+  }
+
+  const salvage_options& o_;
+  storage::raw_file file_;
+  salvage_copy copy_;
+  storage::raw_file::databases tables_;
+  std::map<std::string, std::map<std::string, std::string>> rows_;      // table -> key -> value
+  std::set<std::string> bad_;                                           // tables
+  std::map<std::string, std::vector<range_set>> confirmed_;             // class -> of each destination
+  std::map<std::string, std::uint64_t> given_;                          // class -> highest number, as its row says
+  std::map<std::string, range_set> held_;
+  std::vector<std::string> torn_;                                       // classes
+  salvaged out_;
+  bool go_on_ = true;
+};
+
+} // namespace
+
+salvaged salvage(const salvage_options& o) { return salvager(o).work(); }
+
+} // namespace holdfast::store

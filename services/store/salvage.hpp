@@ -1,0 +1,54 @@
+#pragma once
+
+#include "common/core/range_set.hpp"
+
+#include <cstdint>
+#include <functional>
+#include <iosfwd>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace holdfast::store {
+
+struct salvage_options {
+  std::string file;                     ///< data.mdb of a store that is not running, or one that was set aside
+  std::string into{};                   ///< a directory without data.mdb for what can be read; empty: only look
+  std::string gateway{};                ///< of `into`, where the file's own name cannot be read
+  std::function<bool()> stop{};         ///< true: it takes too long
+};
+
+/// What could be read of a store's file, and what not.
+struct salvaged {
+  struct lane {
+    std::uint64_t batches = 0;
+    std::uint64_t records = 0;
+    std::uint64_t gap_records = 0;        ///< gave way earlier, by the class's policy
+    std::uint64_t head = 0;
+    std::vector<seq_range> held{};        ///< both
+    std::vector<seq_range> lost{};        ///< not here, and not every destination has confirmed them
+    std::vector<seq_range> doubtful{};    ///< not here, and what was confirmed cannot be read
+  };
+  std::map<std::string, lane> classes{};
+  std::vector<std::string> problems{};    ///< with the rows beside the batches; a line each
+  bool finished = false;                  ///< not stopped
+
+  bool complete() const;
+  std::uint64_t records() const;
+  /// One line: per class what is held, lost, doubtful.
+  std::string text() const;
+};
+
+/// Reads all that can be read of a store's file, page by page and without LMDB (raw_file.hpp), so that no damage can
+/// end or occupy the process. The file is never changed.
+///
+/// `into` becomes a store of its own that can be run: the batches under their numbers, in an epoch of its own, so that
+/// numbers it gives next never meet the old ones, while each batch is compared with what the destination has under the
+/// old epoch (delivery_lane.hpp); what is lost as gaps; the rows that are sound. Throws storage::error: the file cannot
+/// be opened, or `into` not be written; then nothing of it counts.
+salvaged salvage(const salvage_options& o);
+
+/// For holdfastctl. 0: nothing is missing, 1: something is, 2: it could not be done.
+int salvage(const std::string& file, const std::string& into, std::ostream& out);
+
+} // namespace holdfast::store
