@@ -111,9 +111,12 @@ void dispatch_plan::route(const std::string& record_class, const link::route& r)
   note_carriers();
 }
 
-// Whether the batch is on its way there, whoever its lease counts for.
+// Whether what is leased, the batch or its comparison, is on its way there, whoever its lease counts for.
 delivery_lane::has_batch dispatch_plan::has(const lane& l, const link_state& link) {
-  return [&](std::uint64_t first) { return link.carries.contains({l.what.name, first}); };
+  return [&](std::uint64_t first) {
+    const auto s = link.carries.find({l.what.name, first});
+    return s != link.carries.end() && s->second.check == l.checks(first);
+  };
 }
 
 // What is on its way is on its way over all that carry it now.
@@ -232,7 +235,7 @@ void dispatch_plan::leased(const order& o, seq_range batch, std::uint64_t bytes,
   const std::pair key{o.record_class, batch.first};
   if (const auto earlier = link.carries.find(key); earlier != link.carries.end())
     answered(link, earlier->second, now);  // its lease had given way; one answer comes for both
-  link.carries[key] = {batch.last, bytes, historical, link.pace.leased(bytes, now)};
+  link.carries[key] = {batch.last, bytes, historical, o.how == kind::check, link.pace.leased(bytes, now)};
   link.in_flight += bytes;
   link.backlog_in_flight += historical ? bytes : 0;
   const auto weight = static_cast<double>(bytes);
@@ -286,13 +289,17 @@ void dispatch_plan::rejected(const std::string& link, const std::string& record_
   const auto at = links_.find(link);
   if (l == nullptr || at == links_.end())
     return;
+  const auto s = at->second.carries.find({record_class, first});
+  const bool carried = s != at->second.carries.end();
   // Only a comparison misses something: this is a late answer to one that was given up, and what goes now is the batch.
-  if (why == rejection::missing && !l->checks(first))
+  if (why == rejection::missing && !(carried && s->second.check))
     return;
-  if (const auto s = at->second.carries.find({record_class, first}); s != at->second.carries.end()) {
+  if (carried) {
     answered(at->second, s->second, now);
     at->second.carries.erase(s);
   }
+  if (why == rejection::missing && !l->checks(first))
+    return;  // another link has the batch itself by now
   foreign_ = (l->rejected(first, link, why == rejection::aside) && why == rejection::conflict) || foreign_;
   note_checks();
 }

@@ -128,6 +128,7 @@ private:
     std::uint64_t last = 0;
     std::uint64_t bytes = 0;
     bool historical = false;
+    bool check = false;  // a comparison, not the batch
     link_pace::mark mark;
   };
   struct link_state {

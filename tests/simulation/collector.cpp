@@ -174,7 +174,7 @@ void collector_process::commit(task then) {
               a.origin.record_class, a.seqs.first, a.seqs.last, a.from ? a.from->link : "a gap");
       disk_.batches[a.origin][a.seqs.first] = {static_cast<std::uint32_t>(a.seqs.count()), a.crc, a.gap_reason};
       site_.model.archived({destination, a.origin.epoch, a.origin.record_class, a.seqs, a.crc, a.gap_reason,
-                            a.historical, stray, a.payload});
+                            a.historical, stray, a.payload, a.from ? a.from->link : ""});
     });
     disk_.rows_in_flight.push_back([this, o = a.origin, all = present_->ranges(a.origin)] { disk_.origins[o] = all; });
   }

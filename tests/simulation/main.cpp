@@ -29,7 +29,7 @@ constexpr std::uint64_t most_repeats = 10;
 struct outcome {
   std::optional<std::string> why;
   duration at{}, drained{};
-  std::uint64_t steps = 0, records = 0, late = 0, returned = 0, gave_way = 0;
+  std::uint64_t steps = 0, records = 0, late = 0, returned = 0, outlived = 0, gave_way = 0;
   std::vector<std::string> lines;
 };
 
@@ -59,6 +59,7 @@ outcome simulate(const run_of& r, std::vector<fault> faults, bool tracing) {
   out.records = s.model.records();
   out.late = s.model.late();
   out.returned = s.model.returned();
+  out.outlived = s.model.outlived();
   out.gave_way = s.model.gave_way();
   out.lines.assign(s.w.lines().begin(), s.w.lines().end());
   return out;
@@ -122,7 +123,7 @@ std::string repeats(const run_of& r) {
 }
 
 struct sums {
-  std::uint64_t runs = 0, failed = 0, steps = 0, records = 0, late = 0, returned = 0, gave_way = 0;
+  std::uint64_t runs = 0, failed = 0, steps = 0, records = 0, late = 0, returned = 0, outlived = 0, gave_way = 0;
   duration slowest{};
   std::string first{};
 };
@@ -138,6 +139,7 @@ sums campaign(manner how, std::uint64_t from, std::uint64_t count, defect broken
     s.records += o.records;
     s.late += o.late;
     s.returned += o.returned;
+    s.outlived += o.outlived;
     s.gave_way += o.gave_way;
     s.slowest = std::max(s.slowest, o.drained);
     if (!o.why)
@@ -157,8 +159,9 @@ sums campaign(manner how, std::uint64_t from, std::uint64_t count, defect broken
                            static_cast<double>(s.steps) / 1e3 / took.count(), s.records, s.gave_way);
   if (how == manner::liveness)
     std::cout << fmt::format("; slowest recovery {:.1f} s", std::chrono::duration<double>(s.slowest).count());
-  std::cout << fmt::format("; out of order: {} live from an ended lease, {} backlog that a suspected link returned\n",
-                           s.late, s.returned) << std::flush;
+  std::cout << fmt::format("; out of order: {} live from an ended lease, {} backlog that a suspected link returned, {} "
+                           "that gave way on their way\n",
+                           s.late, s.returned, s.outlived) << std::flush;
   return s;
 }
 

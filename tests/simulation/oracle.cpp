@@ -221,19 +221,19 @@ void oracle::archived(const arrival& a) {
   for (auto& rec : b->second.records) {
     if (rec.n == 0)
       continue;
-    auto& [before, its_batch] = last[rec.stream];
-    if (rec.n > before) {
-      before = rec.n;
-      its_batch = a.seqs.first;
+    auto& newest = last[rec.stream];
+    if (rec.n > newest.n) {
+      newest = {rec.n, a.seqs.first, a.link};
       continue;
     }
     const lease_key mine{a.destination, a.record_class, a.seqs.first};
-    const lease_key newer{a.destination, a.record_class, its_batch};
+    const lease_key newer{a.destination, a.record_class, newest.first};
     const bool came_back = a.historical && was_live_.contains(mine) && backlog_since_[mine] > backlog_since_[newer];
-    if (!came_back && !a.stray)
+    const bool outlived = a.link != newest.link && dropped_[a.record_class].contains(a.seqs);
+    if (!came_back && !a.stray && !outlived)
       broken("contract 7: {} record {} of {} reaches {} after record {}", a.historical ? "backlog" : "live", rec.n,
-             *rec.stream, a.destination, before);
-    ++(came_back ? returned_ : late_);
+             *rec.stream, a.destination, newest.n);
+    ++(came_back ? returned_ : a.stray ? late_ : outlived_);
   }
 }
 

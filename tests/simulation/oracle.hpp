@@ -63,6 +63,7 @@ public:
     std::uint32_t crc, gap_reason;
     bool historical, stray;  // stray: over a link whose lease was over
     blob payload;
+    std::string link;
   };
   void archived(const arrival& a);
   /// Its disk is gone, and with it what the gateways were told is there.
@@ -80,6 +81,8 @@ public:
   std::uint64_t late() const noexcept { return late_; }  ///< live records behind newer ones, from an ended lease
   /// Backlog records behind newer ones: a suspected link still had them when those went.
   std::uint64_t returned() const noexcept { return returned_; }
+  /// Records that gave way while a link had them that carries no longer, behind newer ones of its successor.
+  std::uint64_t outlived() const noexcept { return outlived_; }
   bool lease_held(const std::string& destination, const std::string& link, const std::string& record_class,
                   std::uint64_t first) const;
 
@@ -104,7 +107,8 @@ private:
     std::uint64_t records = 0;  // stored, and neither told nor of gaps
     std::uint64_t epoch = 0;
     bool ever(seq_range r) const;
-    std::map<const std::string*, std::pair<std::uint64_t, std::uint64_t>> live, backlog;  // last of a stream, its batch
+    struct latest { std::uint64_t n = 0, first = 0; std::string link{}; };  // a stream's last record, its batch
+    std::map<const std::string*, latest> live, backlog;
   };
   void take_dropped(const arrival& a, origin_state& o);
   using lease_key = std::tuple<std::string, std::string, std::uint64_t>;  // destination, class, first
@@ -127,6 +131,7 @@ private:
   bool lost_ = false;  // an archive; then a store may have to begin another epoch
   std::uint64_t records_ = 0;
   std::uint64_t late_ = 0;
+  std::uint64_t outlived_ = 0;
 };
 
 } // namespace holdfast::simulation

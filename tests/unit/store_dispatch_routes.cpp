@@ -223,6 +223,32 @@ TEST_CASE("the late answer to a comparison that was given up sets nothing aside"
   CHECK_FALSE(p.oldest("telemetry"));
 }
 
+TEST_CASE("a comparison on its way is not the batch on its way", "[store]") {
+  auto p = ready_links("abc", {{"a", "b"}, "", ""});
+  p.add_backlog("telemetry", {1, 10});
+  p.reconcile({{"telemetry", {{1, 10}}}});
+  CHECK(step(p) == "a telemetry 1 check");
+  p.share("a");
+  CHECK(step(p) == "b telemetry 1 check");
+  p.route("telemetry", {{"a", "c"}, "", ""});  // b's gives way
+  p.rejected("a", "telemetry", 1, dispatch_plan::rejection::missing, start);
+  CHECK(steps(p) == orders{"a telemetry 1 h", "c telemetry 1 h"});
+  const auto late = [&] { p.rejected("b", "telemetry", 1, dispatch_plan::rejection::missing, start); };
+  SECTION("its answer comes before b carries again") {
+    late();
+    CHECK(p.in_flight_bytes("b") == 0);
+    p.route("telemetry", {{"b"}, "", ""});
+    CHECK(steps(p) == orders{"b telemetry 1 h"});
+  }
+  SECTION("or after that") {
+    p.route("telemetry", {{"b"}, "", ""});
+    CHECK(steps(p) == orders{"b telemetry 1 h"});
+    late();
+  }
+  CHECK(p.in_flight_bytes("b") == 100);
+  CHECK(p.acknowledged("b", "telemetry", {1, 10}, start).size() == 1);
+}
+
 TEST_CASE("acknowledged over both links, a batch is confirmed once and frees both windows (L39)", "[store]") {
   auto p = ready_links("ab", {{"a"}, "", "b"}, 200);
   p.stored("telemetry", {1, 20});
