@@ -12,17 +12,36 @@ void address_cache::resolved(const std::vector<std::string>& addresses, clock::t
     if (known_.size() < most && std::find(known_.begin(), known_.end(), a) == known_.end())
       known_.push_back(a);
   since_ = now;
-  put_first(best_);
+  std::erase_if(failed_, [&](auto& a) { return std::find(known_.begin(), known_.end(), a) == known_.end(); });
+  arrange();
 }
 
 void address_cache::worked(const std::string& address) {
   best_ = address;
-  put_first(address);
+  std::erase(failed_, address);
+  arrange();
 }
 
-void address_cache::put_first(const std::string& address) {
-  if (auto at = std::find(known_.begin(), known_.end(), address); at != known_.end())
-    std::rotate(known_.begin(), at, at + 1);
+void address_cache::failed(const std::string& address) {
+  if (best_ == address)
+    best_.clear();
+  std::erase(failed_, address);
+  if (std::find(known_.begin(), known_.end(), address) != known_.end())
+    failed_.push_back(address);
+  arrange();
+}
+
+void address_cache::arrange() {
+  const auto rank = [&](const std::string& a) {
+    const auto at = std::find(failed_.begin(), failed_.end(), a);
+    return a == best_ ? -1 : at == failed_.end() ? 0 : 1 + (at - failed_.begin());
+  };
+  std::stable_sort(known_.begin(), known_.end(), [&](auto& a, auto& b) { return rank(a) < rank(b); });
+}
+
+std::chrono::milliseconds address_cache::share(milliseconds left, milliseconds all, std::size_t addresses) {
+  const auto fair = left / static_cast<int>(std::max<std::size_t>(addresses, 1));
+  return std::clamp(fair, std::min(left, all / least_share), left);
 }
 
 } // namespace holdfast::net

@@ -147,6 +147,7 @@ void dispatcher_state::send_batch(const attached_link& link, const batch& b, dis
   d.set_historical(how == dispatch_plan::kind::backlog);
   d.set_gap_reason(b.gap_reason);
   d.set_check_only(check);
+  d.set_connection(link.connection);
   send(link.peer, m, {check ? blob{} : b.payload});
   (check ? checked : dispatched)->add();
 }

@@ -56,11 +56,12 @@ void dispatcher_state::on_hello(const std::string& peer, const v1::LinkHello& h)
     return refuse(peer, h.session(), v1::LinkRefusal::REASON_UNKNOWN_DESTINATION,
                   "no link " + h.link() + " leads there");
   }
-  links[h.link()] = {peer, h.destination(), h.session()};
+  links[h.link()] = {peer, h.destination(), h.session(), 0};
   v1::RouteMessage m;
   m.mutable_welcome()->set_session(h.session());
   m.mutable_welcome()->set_gateway(ctx->rt.config().name);
   m.mutable_welcome()->set_epoch(ctx->file->epoch());
+  m.mutable_welcome()->set_life(life);
   send(peer, m);
   board->second.attached(h.link(), h.session(), present());
   tell();
@@ -80,9 +81,10 @@ template <class Ranges> dispatch_plan::ranges_by_class ranges_of(const Ranges& f
 } // namespace
 
 void dispatcher_state::on_ready(const std::string& peer, const v1::LinkReady& r) {
-  const auto* link = current(peer, r.link(), r.session(), r.epoch());
+  auto* link = current(peer, r.link(), r.session(), r.epoch());
   if (link == nullptr)
     return;
+  link->connection = r.connection();
   auto& board = boards.at(link->destination);
   board.ready(r.link(), r.window_bytes(), present());
   board.plan.reconcile(ranges_of(r.present()), ranges_of(r.elsewhere()));

@@ -9,6 +9,7 @@
 #include "services/store/route_board.hpp"
 #include "services/store/store.hpp"
 
+#include "common/core/time.hpp"
 #include "common/telemetry/sparse.hpp"
 #include "holdfast/v1/dispatch.pb.h"
 
@@ -18,6 +19,7 @@ struct attached_link {
   std::string peer;
   std::string destination;
   std::uint64_t session = 0;
+  std::uint64_t connection = 0;  // that its leases are for
 };
 
 struct dispatcher_state {
@@ -31,6 +33,7 @@ struct dispatcher_state {
   std::map<std::string, attached_link> links;   // by link
   log::sparse strangers;
   std::unique_ptr<live_cache> cache;
+  const std::uint64_t life = random_id();  // what is leased is known for so long
   bool informed = false;      // WRITER has told what is undelivered
   bool pump_scheduled = false;
   bool renewing = false;      // WRITER begins a new epoch

@@ -1,6 +1,7 @@
 #include "services/uplink/connection.hpp"
 
 #include "services/uplink/knock.hpp"
+#include "services/uplink/outbox.hpp"
 
 #include "common/net/binding.hpp"
 #include "common/net/name_lookup.hpp"
@@ -20,6 +21,7 @@
 #include <atomic>
 #include <deque>
 #include <mutex>
+#include <optional>
 #include <utility>
 
 namespace holdfast::uplink {
@@ -28,30 +30,25 @@ namespace {
 
 using boost::asio::ip::tcp;
 using boost::system::error_code;
+using clock = std::chrono::steady_clock;
 
 constexpr std::size_t max_reply_payload = 0;  // a collector sends headers only
-constexpr std::size_t frames_per_write = 64;  // below the kernel's limit of buffers in one call
-constexpr std::size_t bytes_per_write = 64 * 1024;  // or one frame: a ping waits for as much
-constexpr std::uint64_t most_overtaken = 1024 * 1024;  // four of the backlog's batches: it keeps a fifth of the link
 
 class tcp_connection final : public connection {
 public:
   tcp_connection(boost::asio::io_context& io, const config::link& link, std::shared_ptr<boost::asio::ssl::context> tls,
-                 std::shared_ptr<net::address_cache> addresses, callbacks c)
-      : io_(io), link_(link), tls_(std::move(tls)), addresses_(std::move(addresses)), callbacks_(std::move(c)),
-        names_(io, {link.interface, link.source_address, {}}), deadline_(io), patience_(io),
-        reader_(max_reply_payload) {}
+                 std::shared_ptr<net::address_cache> addresses, const v1::WireMessage& hello, callbacks c)
+      : io_(io), link_(link), tls_(std::move(tls)), addresses_(std::move(addresses)), hello_(hello),
+        callbacks_(std::move(c)), names_(io, {link.interface, link.source_address, {}}), deadline_(io), patience_(io) {}
 
   void start() override {
     boost::asio::post(io_, [self = me()] { self->resolve(); });
   }
 
   void send(const v1::WireMessage& header, blob payload) override {
-    const auto to = header.has_ping() ? &tcp_connection::pings_
-                    : header.data().historical() ? &tcp_connection::backlog_ : &tcp_connection::live_;
-    boost::asio::post(io_, [self = me(), to, head = net::encode_wire(header, payload.size()),
-                            payload = std::move(payload)]() mutable {
-      self->queue(self.get()->*to, {std::move(head), std::move(payload)});
+    boost::asio::post(io_, [self = me(), header, payload = std::move(payload)]() mutable {
+      if (!self->ended_)
+        self->queue(header, std::move(payload));
     });
   }
 
@@ -61,24 +58,19 @@ public:
     return path_;
   }
 
-  void close(const std::string& why) override {
-    boost::asio::post(io_, [self = me(), why] { self->end(why); });
+  void close(const std::string& why, bool its_fault) override {
+    boost::asio::post(io_, [self = me(), why, its_fault] { self->end(why, its_fault); });
   }
 
 private:
-  struct outgoing {
-    std::string head;
-    blob payload;
-  };
-
   std::shared_ptr<tcp_connection> me() { return std::static_pointer_cast<tcp_connection>(shared_from_this()); }
 
   void resolve() {
-    deadline_.expires_after(link_.connect_timeout);
+    until_ = clock::now() + link_.connect_timeout;
+    deadline_.expires_at(until_);
     deadline_.async_wait([self = me()](error_code ec) {
-      if (!ec)
-        self->end(self->chosen_ ? "no connection in time"
-                                : fmt::format("failed to resolve {}: no answer in time", self->link_.connect.host));
+      if (!ec && !self->chosen_)
+        self->end(fmt::format("failed to resolve {}: no answer in time", self->link_.connect.host));
     });
     error_code not_an_address;
     boost::asio::ip::make_address(link_.connect.host, not_an_address);
@@ -121,73 +113,122 @@ private:
       return;  // the name service was late; what it said is known for the next time
     patience_.cancel();
     targets_.assign(addresses.begin(), addresses.end());
+    deadline_.cancel();
     connect_next(cause);
   }
 
-  // One address after the other; the last failure is told.
+  // One address after the other, each with its share of the time; the last failure is told. What an older one still has
+  // to say no longer counts.
   void connect_next(const std::string& cause) {
-    if (targets_.empty())
-      return end(fmt::format("failed to connect {}: {}", link_.connect.text(), cause));
-    const auto to = std::exchange(targets_.front(), {});
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(until_ - clock::now());
+    if (targets_.empty() || left.count() <= 0)
+      return end(cause.empty() ? "no connection in time" : cause);
+    share_ = net::address_cache::share(left, link_.connect_timeout, targets_.size());
+    to_ = std::exchange(targets_.front(), {});
     targets_.pop_front();
+    const auto n = ++turn_;
+    deadline_.expires_after(share_);
+    deadline_.async_wait([self = me(), n](error_code ec) {
+      if (!ec && !self->over(n) && !self->welcomed_)
+        self->failed(self->open_ ? fmt::format("no welcome from {} in {} ms", self->stream_->peer(),
+                                               self->share_.count())
+                                 : "no connection in time");
+    });
     socket_ = std::make_unique<tcp::socket>(io_);
-    const tcp::endpoint there(boost::asio::ip::make_address(to), link_.connect.port);
+    const tcp::endpoint there(boost::asio::ip::make_address(to_), link_.connect.port);
     try {
       net::open_bound(*socket_, there, link_.interface, link_.source_address);
     } catch (const std::exception& e) {
-      return connect_next(e.what());
+      return failed(not_connected(e.what()));
     }
     net::pace(*socket_, link_.bandwidth.count);
-    callbacks_.on_way(to, link_.source_address);
-    socket_->async_connect(there, [self = me(), to](error_code ec) {
-      if (self->ended_)
-        return;
-      self->answered_ = self->answered_ || !silent(ec);
-      if (ec)
-        return self->connect_next(ec.message());
-      self->callbacks_.on_reached();
-      self->addresses_->worked(to);
-      error_code ignored;
-      self->callbacks_.on_way(to, self->socket_->local_endpoint(ignored).address().to_string());
-      self->secure();
+    callbacks_.on_way(to_, link_.source_address);
+    socket_->async_connect(there, [self = me(), n](error_code ec) {
+      if (!self->over(n))
+        self->connected(ec);
     });
   }
 
-  void secure() {
+  std::string not_connected(const std::string& cause) const {
+    return fmt::format("failed to connect {}: {}", link_.connect.text(), cause);
+  }
+
+  void connected(error_code ec) {
+    answered_ = answered_ || !silent(ec);
+    if (ec)
+      return failed(not_connected(ec.message()));
+    callbacks_.on_reached();
+    error_code ignored;
+    callbacks_.on_way(to_, socket_->local_endpoint(ignored).address().to_string());
     net::tune(*socket_, link_.keepalive, link_.user_timeout);
     tell_path(socket_->native_handle());
     const auto& name = link_.tls.server_name.empty() ? link_.connect.host : link_.tls.server_name;
     stream_ = net::make_stream(std::move(*socket_), tls_, tls_ ? name : std::string());
-    stream_->handshake(true, [self = me()](error_code ec) {
-      if (ec || self->ended_)
-        return self->end(fmt::format("failed TLS handshake with {}: {}", self->stream_->peer(),
-                                     self->stream_->explain(ec)));
-      self->deadline_.cancel();
-      self->open_ = true;
-      self->callbacks_.on_open(self->stream_->peer());
-      self->read();
-      self->write();
+    stream_->handshake(true, [self = me(), at = stream_, n = turn_](error_code failure) {
+      if (!self->over(n))
+        self->secured(failure);
     });
   }
 
+  void secured(error_code ec) {
+    if (ec)
+      return failed(fmt::format("failed TLS handshake with {}: {}", stream_->peer(), stream_->explain(ec)));
+    open_ = true;
+    queue(hello_, {});
+    read();
+  }
+
+  // This address did not work: the next one has its turn. A session that stood ends.
+  void failed(const std::string& why) {
+    if (welcomed_ || targets_.empty())
+      return end(why, true);
+    log::debug("address failed link={} address={} cause=\"{}\"", link_.name, to_, why);
+    addresses_->failed(to_);
+    let_go();
+    connect_next(why);
+  }
+
+  bool over(std::uint64_t n) const noexcept { return ended_ || n != turn_; }
+
   void read() {
     auto [to, size] = reader_.room();
-    stream_->read_some(boost::asio::buffer(to, size), [self = me()](error_code ec, std::size_t n) {
-      if (ec || self->ended_)
-        return self->end(ec == boost::asio::error::eof ? "closed by the other end" : ec.message());
-      self->reader_.filled(n);
-      while (auto f = self->reader_.next()) {
-        v1::WireMessage m;
-        if (!m.ParseFromArray(f->header.data(), static_cast<int>(f->header.size())))
-          return self->end("malformed frame from " + self->stream_->peer());
-        self->callbacks_.on_message(m);
-        if (self->ended_)
-          return;
-      }
-      if (!self->reader_.error().empty())
-        return self->end(fmt::format("malformed frame from {}: {}", self->stream_->peer(), self->reader_.error()));
-      self->read();
+    stream_->read_some(boost::asio::buffer(to, size), [self = me(), at = stream_, n = turn_](error_code ec,
+                                                                                             std::size_t bytes) {
+      if (self->over(n))
+        return;
+      if (ec)
+        return self->failed(ec == boost::asio::error::eof ? "closed by the other end" : ec.message());
+      self->reader_.filled(bytes);
+      self->take_frames();
     });
+  }
+
+  void take_frames() {
+    const auto n = turn_;
+    while (auto f = reader_.next()) {
+      v1::WireMessage m;
+      if (!m.ParseFromArray(f->header.data(), static_cast<int>(f->header.size())))
+        return failed("malformed frame from " + stream_->peer());
+      take(m);
+      if (over(n))
+        return;
+    }
+    if (!reader_.error().empty())
+      return failed(fmt::format("malformed frame from {}: {}", stream_->peer(), reader_.error()));
+    read();
+  }
+
+  void take(const v1::WireMessage& m) {
+    if (m.has_refusal())
+      return failed(fmt::format("refused by {}: {}", stream_->peer(), m.refusal().reason()));
+    if (!welcomed_ && m.has_welcome()) {
+      deadline_.cancel();
+      welcomed_ = clock::now();
+      addresses_->worked(to_);
+      callbacks_.on_open(stream_->peer());
+    }
+    if (welcomed_)
+      callbacks_.on_message(m);
   }
 
   // path_mutex_ is held, and so the descriptor is no other connection's yet.
@@ -204,66 +245,58 @@ private:
     descriptor_ = descriptor;
   }
 
-  void queue(std::deque<outgoing>& to, outgoing o) {
-    if (ended_)
-      return;
-    to.push_back(std::move(o));
+  void queue(const v1::WireMessage& header, blob payload) {
+    auto head = net::encode_wire(header, payload.size());
+    outbox_.put(header, {std::move(head), std::move(payload)});
     if (open_)
       write();
   }
 
-  // Pings first, then live records; the backlog is overtaken by so much only before its next batch goes.
-  std::deque<outgoing>& next() {
-    if (!pings_.empty())
-      return pings_;
-    if (live_.empty() || (!backlog_.empty() && overtaken_ >= most_overtaken)) {
-      overtaken_ = 0;
-      return backlog_;
-    }
-    overtaken_ += backlog_.empty() ? 0 : live_.front().payload.size();
-    return live_;
-  }
-
   void write() {
-    if (writing_ || ended_ || (pings_.empty() && live_.empty() && backlog_.empty()))
+    if (writing_ || outbox_.empty())
       return;
     writing_ = true;
-    auto batch = std::make_shared<std::vector<outgoing>>();
+    auto batch = std::make_shared<std::vector<outbox::frame>>(outbox_.take());
     std::vector<boost::asio::const_buffer> buffers;
-    for (std::size_t bytes = 0; batch->size() < frames_per_write && bytes < bytes_per_write;) {
-      auto& from = next();
-      if (from.empty())
-        break;
-      bytes += from.front().payload.size();
-      batch->push_back(std::move(from.front()));
-      from.pop_front();
-    }
     for (auto& o : *batch) {
       buffers.emplace_back(o.head.data(), o.head.size());
       if (!o.payload.empty())
         buffers.emplace_back(o.payload.data(), o.payload.size());
     }
-    stream_->write(buffers, [self = me(), batch](error_code ec, std::size_t) {
+    stream_->write(buffers, [self = me(), batch, at = stream_, n = turn_](error_code ec, std::size_t) {
+      if (self->over(n))
+        return;
       self->writing_ = false;
       if (ec)
-        return self->end(ec.message());
+        return self->failed(ec.message());
       self->write();
     });
   }
 
-  void end(const std::string& why) {
-    if (ended_)
-      return;
-    ended_ = true;
-    deadline_.cancel();
-    patience_.cancel();
-    names_.cancel();
+  void let_go() {
     tell_path(-1);
     error_code ignored;
     if (socket_)
       socket_->close(ignored);
     if (stream_)
       stream_->close();
+    open_ = writing_ = false;
+    outbox_.clear();
+    reader_ = net::wire_reader(max_reply_payload);
+  }
+
+  // A session that did not last says as little for its address as an attempt that failed; one that did is tried there
+  // once more: most often it was the way that went silent.
+  void end(const std::string& why, bool its_fault = false) {
+    if (ended_)
+      return;
+    ended_ = true;
+    if (its_fault && (!welcomed_ || clock::now() - *welcomed_ < link_.reconnect.stable))
+      addresses_->failed(to_);
+    deadline_.cancel();
+    patience_.cancel();
+    names_.cancel();
+    let_go();
     callbacks_.on_end(why, answered_);
     boost::asio::post(io_, [self = me()] { self->callbacks_ = {}; });  // they may hold this connection's owner
   }
@@ -272,21 +305,24 @@ private:
   config::link link_;
   std::shared_ptr<boost::asio::ssl::context> tls_;
   std::shared_ptr<net::address_cache> addresses_;
+  const v1::WireMessage hello_;
   callbacks callbacks_;
   net::name_lookup names_;
   boost::asio::steady_timer deadline_;
   boost::asio::steady_timer patience_;  // with the name service
+  clock::time_point until_{};           // there is a welcome, or the attempt is over
   std::deque<std::string> targets_;     // addresses still to be tried
+  std::string to_;                      // the one whose turn it is, the turn_-th
+  std::uint64_t turn_ = 0;
+  std::chrono::milliseconds share_{};   // of the time, for this one
   bool chosen_ = false;                 // addresses are
   bool answered_ = false;               // by the other end's TCP
   std::unique_ptr<tcp::socket> socket_;
   std::shared_ptr<net::stream> stream_;
-  net::wire_reader reader_;
-  std::deque<outgoing> pings_;
-  std::deque<outgoing> live_;     // and all that is no data
-  std::deque<outgoing> backlog_;
-  std::uint64_t overtaken_ = 0;   // bytes that went ahead of the backlog's first
-  bool open_ = false;
+  net::wire_reader reader_{max_reply_payload};
+  outbox outbox_;
+  bool open_ = false;                   // bytes may go
+  std::optional<clock::time_point> welcomed_;
   std::atomic<bool> writing_{false};
   bool ended_ = false;
   std::mutex path_mutex_;
@@ -298,8 +334,9 @@ private:
 
 std::shared_ptr<connection> connection::make(boost::asio::io_context& io, const config::link& link,
                                              std::shared_ptr<boost::asio::ssl::context> tls,
-                                             std::shared_ptr<net::address_cache> addresses, callbacks c) {
-  return std::make_shared<tcp_connection>(io, link, std::move(tls), std::move(addresses), std::move(c));
+                                             std::shared_ptr<net::address_cache> addresses,
+                                             const v1::WireMessage& hello, callbacks c) {
+  return std::make_shared<tcp_connection>(io, link, std::move(tls), std::move(addresses), hello, std::move(c));
 }
 
 } // namespace holdfast::uplink

@@ -29,8 +29,10 @@ std::shared_ptr<knock> knock::make(boost::asio::io_context& io, const config::li
 
 void knock::start() {
   boost::asio::post(io_, [self = shared_from_this()] {
-    if (!std::exchange(self->on_, true))
-      self->wait();
+    if (std::exchange(self->on_, true))
+      return;
+    self->turn_ = 0;
+    self->wait();
   });
 }
 
@@ -58,9 +60,12 @@ void knock::ask() {
   error_code ec;
   socket_.close(ec);
   wait();
-  auto address = boost::asio::ip::make_address(link_.connect.host, ec);
-  if (ec && !addresses_->known().empty())
-    address = boost::asio::ip::make_address(addresses_->known().front(), ec);
+  to_ = link_.connect.host;
+  auto address = boost::asio::ip::make_address(to_, ec);
+  if (const auto& known = addresses_->known(); ec && !known.empty()) {
+    to_ = known[turn_++ % known.size()];
+    address = boost::asio::ip::make_address(to_, ec);
+  }
   if (ec)
     return;
   const tcp::endpoint there(address, link_.connect.port);
@@ -77,6 +82,8 @@ void knock::heard(const error_code& ec) {
   if (!on_ || silent(ec))
     return;
   end();
+  if (!ec)
+    addresses_->worked(to_);
   answered_();
 }
 

@@ -16,7 +16,7 @@ namespace holdfast::uplink {
 
 /// The probes of a link without a session: while nothing answers there, one TCP connection after the other is asked for
 /// and let go at once, so that the way's return is seen whatever the back-off of the attempts is. As often as the
-/// monitor would probe, within the same budget. Lives in the io loop's thread; start(), stop() and asked() from any.
+/// monitor would probe, within the same budget; the addresses of a name have their turns. Lives in the io loop's thread; start(), stop() and asked() from any.
 class knock : public std::enable_shared_from_this<knock> {
 public:
   /// `answered`, in the io loop's thread: the other end's TCP said something, be it no. It has stopped then.
@@ -43,6 +43,8 @@ private:
   boost::asio::steady_timer timer_;
   boost::asio::ip::tcp::socket socket_;
   bool on_ = false;
+  std::string to_;
+  std::size_t turn_ = 0;  // of a name's addresses
   std::atomic<std::uint64_t> asked_{0};
 };
 

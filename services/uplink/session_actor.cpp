@@ -62,14 +62,12 @@ void session_state::on_store(const from_store& m) {
 }
 
 void session_state::on_welcome(const v1::LinkWelcome& w) {
-  const bool same = gateway == w.gateway() && epoch == w.epoch();
+  const auto news = store.welcome(w.gateway(), w.epoch(), w.life(), hello.asking());
   hello.over();
-  gateway = w.gateway();
-  epoch = w.epoch();
   // A store that came back has leased nothing to us. What the destination still acknowledges was sent for the old one,
   // and the new one may give the same numbers to other records: so that is not heard, and the next welcome tells what
   // is there.
-  if (line && (established || !same))
+  if (line && (news == patron::news::other || (established && news == patron::news::anew)))
     forget_line("the store began anew");
   report();
   if (!line)  // otherwise it is on its way
@@ -88,7 +86,8 @@ void session_state::ready(const v1::WireWelcome& w) {
   auto& r = *m.mutable_ready();
   r.set_link(link().name);
   r.set_session(id);
-  r.set_epoch(epoch);
+  r.set_epoch(store.epoch());
+  r.set_connection(attempt);
   r.set_window_bytes(link().window.count);
   *r.mutable_present() = w.present();
   *r.mutable_elsewhere() = w.elsewhere();
@@ -98,6 +97,8 @@ void session_state::ready(const v1::WireWelcome& w) {
 void session_state::on_dispatch(const v1::Dispatch& d, const blob& payload) {
   if (!established)
     return;  // its lease went back with LinkDown
+  if (d.connection() != 0 && d.connection() != attempt)
+    return;  // so did this one's: it was on its way when its connection ended
   if (!store_reachable || hello.asking())
     return;  // the bus broke: what went before this may be lost, and the leases of all end with our hello
   if (payload.size() > max_frame) {
@@ -135,7 +136,7 @@ void session_state::ask_store() {
   v1::LinkMessage m;
   m.mutable_delivered()->set_link(link().name);
   m.mutable_delivered()->set_session(id);
-  m.mutable_delivered()->set_epoch(epoch);
+  m.mutable_delivered()->set_epoch(store.epoch());
   to_store(m);
 }
 
@@ -148,11 +149,8 @@ void session_state::on_tick() {
   report_if_due();
   rest_if_done();
   const auto now = clock::now();
-  if (!established) {
-    if (line && !peer.empty() && now - opened_at > link().connect_timeout)
-      drop(fmt::format("no welcome from {} in {} ms", peer, link().connect_timeout.count()));
+  if (!established)
     return;
-  }
   life->carried(line->path(), now);
   if (outstanding > 0 && life->overdue(progress, acknowledgement_timeouts * link().heartbeat_timeout, now))
     return drop(fmt::format("{} records sent to {} and no acknowledgement", outstanding, peer));
@@ -178,7 +176,7 @@ caf::behavior session(caf::stateful_actor<session_state>* self, std::shared_ptr<
     [self](const ended& e) { self->state.on_ended(e); },
     [self](const connect_due& c) {
       auto& s = self->state;
-      if (c.attempt == s.attempt && !s.line && !s.gateway.empty())
+      if (c.attempt == s.attempt && !s.line && s.store.known())
         s.connect();
     },
     [self](const watch_due& d) { self->state.on_watch_due(d); },

@@ -39,7 +39,14 @@ void session_state::connect() {
     }
   }
   auto* slot = &ctx->session;
-  line = connection::make(ctx->rt.io().context(), link(), tls, ctx->addresses, {
+  v1::WireMessage greeting;
+  auto& h = *greeting.mutable_hello();
+  h.set_protocol(net::wire_protocol);
+  h.set_gateway(store.gateway());
+  h.set_epoch(store.epoch());
+  h.set_link(link().name);
+  h.set_software("holdfast " HOLDFAST_VERSION);
+  line = connection::make(ctx->rt.io().context(), link(), tls, ctx->addresses, greeting, {
     .on_way = [k = kernel](const std::string& to, const std::string& from) { k->toward(to, from); },
     .on_reached = [d = door] { d->stop(); },
     .on_open = [slot, n](const std::string& who) { slot->send(opened{n, who}); },
@@ -65,16 +72,7 @@ void session_state::on_opened(const opened& o) {
   if (o.attempt != attempt || !line)
     return;
   peer = o.peer;
-  opened_at = clock::now();
   life->opened(clock::now());
-  v1::WireMessage m;
-  auto& h = *m.mutable_hello();
-  h.set_protocol(net::wire_protocol);
-  h.set_gateway(gateway);
-  h.set_epoch(epoch);
-  h.set_link(link().name);
-  h.set_software("holdfast " HOLDFAST_VERSION);
-  line->send(m);
 }
 
 void session_state::on_peer(const from_peer& p) {
@@ -96,10 +94,8 @@ void session_state::on_peer(const from_peer& p) {
   }
   if (m.has_pong()) {
     watch->pong(m.pong().id(), now);
-    return watched();
+    watched();
   }
-  if (m.has_refusal())
-    return drop(fmt::format("refused by {}: {}", peer, m.refusal().reason()));
 }
 
 void session_state::on_peer_welcome(const v1::WireWelcome& w) {
@@ -122,7 +118,7 @@ void session_state::on_ack(const v1::WireAck& a) {
   auto& d = *m.mutable_delivered();
   d.set_link(link().name);
   d.set_session(id);
-  d.set_epoch(epoch);
+  d.set_epoch(store.epoch());
   *d.mutable_delivered() = a.stored();
   std::uint64_t records = 0;
   for (auto& c : a.stored()) {
@@ -147,15 +143,15 @@ void session_state::acknowledged(std::uint64_t records) {
 void session_state::on_rejected(v1::Rejected r) {
   r.set_link(link().name);
   r.set_session(id);
-  r.set_epoch(epoch);
+  r.set_epoch(store.epoch());
   v1::LinkMessage m;
   *m.mutable_rejected() = std::move(r);
   to_store(m);
 }
 
-void session_state::drop(const std::string& why) {
+void session_state::drop(const std::string& why, bool its_fault) {
   if (line)
-    line->close(why);  // on_ended follows
+    line->close(why, its_fault);  // on_ended follows
 }
 
 // At once, and nothing it still says counts.

@@ -99,7 +99,7 @@ void session_state::report() {
   const auto now = clock::now();
   figures->show(*watch, door->asked(), now);
   reported = now;
-  if (gateway.empty() || !store_reachable || hello.asking())
+  if (!store.known() || !store_reachable || hello.asking())
     return;
   v1::LinkMessage m;
   auto& s = *m.mutable_status();
@@ -123,7 +123,7 @@ void session_state::on_order(const v1::LinkOrder& o) {
     describe_session();
   if (!order.wanted())
     return rest_if_done();
-  if (wakes && !line && !gateway.empty())
+  if (wakes && !line && store.known())
     connect();
 }
 
@@ -133,7 +133,7 @@ void session_state::rest_if_done() {
     return;
   const bool answered = !established || outstanding == 0;
   if (line && order.over(answered, clock::now()))
-    return drop(fmt::format("not wanted: {}", order.state()));
+    return drop(fmt::format("not wanted: {}", order.state()), false);
   if (line)
     return;
   door->stop();
@@ -149,13 +149,13 @@ void session_state::on_kernel(const kernel_said& k) {
             k.verdict.detail);
   watch->kernel(k.verdict.carrier, k.verdict.route, clock::now());
   watched();
-  if (path_there && !was && !line && !gateway.empty())
+  if (path_there && !was && !line && store.known())
     connect();
 }
 
 // An attempt that is under way may be waiting for TCP to ask again.
 void session_state::on_knocked() {
-  if (established || gateway.empty() || !order.wanted())
+  if (established || !store.known() || !order.wanted())
     return;
   if (line)
     forget_line("the way is open again");

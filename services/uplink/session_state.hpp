@@ -9,6 +9,7 @@
 #include "services/uplink/link_figures.hpp"
 #include "services/uplink/link_watch.hpp"
 #include "services/uplink/order.hpp"
+#include "services/uplink/patron.hpp"
 #include "services/uplink/reconnect.hpp"
 #include "services/uplink/uplink.hpp"
 
@@ -42,8 +43,7 @@ struct session_state {
   std::mt19937_64 chance{std::random_device{}()};
 
   std::uint64_t id = random_id();      // of this SESSION's life, known to the store
-  std::string gateway;                 // empty: the store has not welcomed us
-  std::uint64_t epoch = 0;
+  patron store;
   greeting hello;
   bool store_reachable = false;        // the bus is connected to it
 
@@ -51,7 +51,6 @@ struct session_state {
   std::shared_ptr<connection> line;    // null: none, and none under way
   std::string peer;
   std::string collector;               // what the destination calls itself
-  heartbeat::clock::time_point opened_at{};
   bool established = false;            // the destination has welcomed us
   std::uint64_t max_frame = 0;
   std::uint64_t outstanding = 0;       // records sent in this session and not acknowledged
@@ -96,7 +95,7 @@ struct session_state {
   void on_rejected(v1::Rejected r);
   void acknowledged(std::uint64_t records);
   void on_ended(const ended& e);
-  void drop(const std::string& why);
+  void drop(const std::string& why, bool its_fault = true);
   void forget_line(const std::string& why);
   void on_tick();
 

@@ -5,6 +5,8 @@
 //   heartbeat.hpp      whether the other end still answers        (core)
 //   link_watch.hpp     what the link is like, and its breaker     (core)
 //   order.hpp          whether the store wants a session          (core)
+//   patron.hpp         which store welcomed us                    (core)
+//   outbox.hpp         what goes first                            (core)
 //   connection.hpp     the byte stream (Asio)
 //   knock.hpp          whether a way that went silent is back (Asio)
 //   session_actor.cpp  SESSION: store on one side, destination on the other

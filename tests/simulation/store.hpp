@@ -111,8 +111,8 @@ public:
   void on_gave_way(const std::vector<std::pair<std::string, std::uint64_t>>& batches);
   void on_renewed();
   void on_hello(const std::string& link, std::uint64_t session, const std::string& destination);
-  void on_ready(const std::string& link, std::uint64_t session, std::uint64_t epoch, std::uint64_t window,
-                const ranges_by_class& present, const ranges_by_class& elsewhere);
+  void on_ready(const std::string& link, std::uint64_t session, std::uint64_t epoch, std::uint64_t connection,
+                std::uint64_t window, const ranges_by_class& present, const ranges_by_class& elsewhere);
   void on_status(const v1::LinkStatus& s);
   void on_delivered(const delivered& d);
   void on_rejected(const rejected& r);
@@ -122,7 +122,7 @@ public:
   mailbox box;
 
 private:
-  struct attached { std::string destination; std::uint64_t session; };
+  struct attached { std::string destination; std::uint64_t session, connection; };
   store::moment present() const;
   attached* find(const std::string& link, std::uint64_t session);
   attached* current(const std::string& link, std::uint64_t session, std::uint64_t epoch);
@@ -146,6 +146,7 @@ private:
   std::map<std::string, store::route_board> boards_;
   std::map<std::string, attached> links_;
   store::live_cache cache_;
+  const std::uint64_t life_;
   bool informed_ = false, pump_scheduled_ = false, renewing_ = false;
   store::retry_pace renewals_;
   time_point armed_ = time_point::max();

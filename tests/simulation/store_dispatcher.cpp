@@ -15,7 +15,8 @@ constexpr std::int64_t epoch_nanos = 1'700'000'000'000'000'000;
 } // namespace
 
 dispatcher::dispatcher(store_process& p, site& s)
-    : box(p), process_(p), site_(s), cache_(s.config.store.live_cache.count) {
+    : box(p), process_(p), site_(s), cache_(s.config.store.live_cache.count),
+      life_(static_cast<std::uint64_t>(p.w.now().time_since_epoch().count()) | 1) {
   const auto kept = p.file->kept();
   for (auto& d : s.config.destinations)
     boards_.emplace(d.name, store::route_board(s.config, d.name, kept, present()));
@@ -99,19 +100,22 @@ void dispatcher::refuse(const std::string& link, std::uint64_t session, v1::Link
 void dispatcher::on_hello(const std::string& link, std::uint64_t session, const std::string& destination) {
   if (!informed_)
     return;
-  links_[link] = {destination, session};
+  links_[link] = {destination, session, 0};
   auto& to = uplink_process::of(site_, link);
-  to.bus->to_client([&to, session, epoch = process_.file->epoch()] { to.on_welcome(session, epoch); });
+  to.bus->to_client([&to, session, epoch = process_.file->epoch(), life = life_] {
+    to.on_welcome(session, epoch, life);
+  });
   site_.model.leases_over(destination, link);
   boards_.at(destination).attached(link, session, present());
   tell();
 }
 
-void dispatcher::on_ready(const std::string& link, std::uint64_t session, std::uint64_t epoch, std::uint64_t window,
-                          const ranges_by_class& present_there, const ranges_by_class& elsewhere) {
-  const auto* at = informed_ ? current(link, session, epoch) : nullptr;
+void dispatcher::on_ready(const std::string& link, std::uint64_t session, std::uint64_t epoch, std::uint64_t connection,
+                          std::uint64_t window, const ranges_by_class& present_there, const ranges_by_class& elsewhere) {
+  auto* at = informed_ ? current(link, session, epoch) : nullptr;
   if (at == nullptr)
     return;
+  at->connection = connection;
   site_.model.leases_over(at->destination, link);
   auto& board = boards_.at(at->destination);
   board.ready(link, process_.w.has(defect::window_ignored) ? UINT64_MAX : window, present());

@@ -115,7 +115,7 @@ void dispatcher::send_batch(const std::string& link, const store::batch& b, kind
   wire m{.what = wire::type::data, .text = b.record_class, .seqs = b.seqs, .crc = b.crc, .gap_reason = b.gap_reason,
          .historical = how == kind::backlog && !process_.w.has(defect::historical_forgotten),
          .check_only = how == kind::check, .payload = how == kind::check ? blob{} : b.payload};
-  to.bus->to_client([&to, session = links_.at(link).session, m = std::move(m)] { to.on_dispatch(session, m); });
+  to.bus->to_client([&to, at = links_.at(link), m = std::move(m)] { to.on_dispatch(at.session, at.connection, m); });
 }
 
 void store_process::command(const std::string& link, v1::LinkCommand::What what) {

@@ -64,15 +64,14 @@ void uplink_process::say_hello() {
   });
 }
 
-void uplink_process::on_welcome(std::uint64_t session, std::uint64_t epoch) {
+void uplink_process::on_welcome(std::uint64_t session, std::uint64_t epoch, std::uint64_t life) {
   auto& s = *me_;
   if (session != s.id)
     return;
-  const bool same = s.welcomed && s.epoch == epoch;
+  using news = uplink::patron::news;
+  const auto what = s.store.welcome(site_.config.name, epoch, life, s.hello.asking());
   s.hello.over();
-  s.welcomed = true;
-  s.epoch = epoch;
-  if (s.line && (s.established || !same))
+  if (s.line && (what == news::other || (s.established && what == news::anew)))
     forget_line("the store began anew");
   report();
   if (!s.line)
@@ -84,9 +83,9 @@ void uplink_process::on_refusal(std::uint64_t session, v1::LinkRefusal::Reason) 
     say_hello();
 }
 
-void uplink_process::on_dispatch(std::uint64_t session, const wire& m) {
+void uplink_process::on_dispatch(std::uint64_t session, std::uint64_t connection, const wire& m) {
   auto& s = *me_;
-  if (session != s.id || !s.established)
+  if (session != s.id || !s.established || connection != s.attempt)
     return;
   if (!s.store_reachable || s.hello.asking())
     return;
@@ -105,12 +104,12 @@ void uplink_process::on_dispatch(std::uint64_t session, const wire& m) {
     throw violation(fmt::format("contract 8: {} bytes are on their way on {}, whose window is {}", s.in_flight, name,
                                 link().window.count));
   if (w.has(defect::delivered_when_sent))
-    to_store([&to = *site_.store, d = delivered{link().name, s.id, s.epoch, {{m.text, {m.seqs}}}}] {
+    to_store([&to = *site_.store, d = delivered{link().name, s.id, s.store.epoch(), {{m.text, {m.seqs}}}}] {
       to.dispatch->box.send([&at = *to.dispatch, d] { at.on_delivered(d); });
     });
   watched();
   if (s.held_back)
-    on_dispatch(session, *std::exchange(s.held_back, std::nullopt));
+    on_dispatch(session, connection, *std::exchange(s.held_back, std::nullopt));
 }
 
 void uplink_process::on_order(std::uint64_t session, bool wanted) {
@@ -120,7 +119,7 @@ void uplink_process::on_order(std::uint64_t session, bool wanted) {
   const bool wakes = s.order.take(wanted, {}, w.now());
   if (!s.order.wanted())
     return rest_if_done();
-  if (wakes && !s.line && s.welcomed)
+  if (wakes && !s.line && s.store.known())
     connect();
 }
 
@@ -202,7 +201,7 @@ void uplink_process::wait_to_knock() {
 void uplink_process::on_knocked() {
   auto& s = *me_;
   knock(false);
-  if (s.established || !s.welcomed || !s.order.wanted())
+  if (s.established || !s.store.known() || !s.order.wanted())
     return;
   w.trace(name, "the way is open again");
   if (s.line)
@@ -213,7 +212,7 @@ void uplink_process::on_knocked() {
 void uplink_process::report() {
   auto& s = *me_;
   s.reported = w.now();
-  if (!s.welcomed || !s.store_reachable || s.hello.asking())
+  if (!s.store.known() || !s.store_reachable || s.hello.asking())
     return;
   v1::LinkStatus status;
   status.set_link(link().name);
@@ -228,7 +227,7 @@ void uplink_process::tick() {
   auto& s = *me_;
   after(tick_period, [this] { tick(); });
   if (s.established && s.store_reachable && !s.hello.asking())  // so that a store that does not know us says so
-    to_store([&to = *site_.store, d = delivered{link().name, s.id, s.epoch, {}}] {
+    to_store([&to = *site_.store, d = delivered{link().name, s.id, s.store.epoch(), {}}] {
       to.dispatch->box.send([&at = *to.dispatch, d] { at.on_delivered(d); });
     });
   look();

@@ -8,6 +8,7 @@
 #include "services/uplink/heartbeat.hpp"
 #include "services/uplink/link_watch.hpp"
 #include "services/uplink/order.hpp"
+#include "services/uplink/patron.hpp"
 #include "services/uplink/reconnect.hpp"
 #include "tests/simulation/site.hpp"
 
@@ -25,8 +26,8 @@ public:
   void connect_bus();
 
   // From the store.
-  void on_welcome(std::uint64_t session, std::uint64_t epoch);
-  void on_dispatch(std::uint64_t session, const wire& m);
+  void on_welcome(std::uint64_t session, std::uint64_t epoch, std::uint64_t life);
+  void on_dispatch(std::uint64_t session, std::uint64_t connection, const wire& m);
   void on_order(std::uint64_t session, bool connect);
   void on_refusal(std::uint64_t session, v1::LinkRefusal::Reason why);
   std::uint64_t session() const noexcept { return me_ ? me_->id : 0; }
@@ -46,10 +47,11 @@ private:
     uplink::link_watch watch;
     greeting hello;
     uplink::order order;
-    bool welcomed = false, store_reachable = false, established = false, opened = false;
+    uplink::patron store;
+    bool store_reachable = false, established = false, opened = false;
     bool knocking = false;
     std::uint64_t knocks = 0;
-    std::uint64_t epoch = 0, attempt = 0, outstanding = 0;
+    std::uint64_t attempt = 0, outstanding = 0;
     std::shared_ptr<connection> line;
     time_point opened_at{}, progress{}, reported{};
     std::optional<time_point> armed;

@@ -19,7 +19,7 @@ void uplink_process::connect() {
   if (!s.watch.allow(w.now())) {
     const auto wait = std::max<duration>(s.watch.next_attempt().value_or(w.now()) - w.now(), 1ms);
     after(wait, [this, n] {
-      if (n == me_->attempt && !me_->line && me_->welcomed)
+      if (n == me_->attempt && !me_->line && me_->store.known())
         connect();
     });
     return watched();
@@ -42,7 +42,7 @@ void uplink_process::on_opened(std::uint64_t attempt) {
   s.opened = true;
   s.opened_at = w.now();
   s.life.opened(w.now());
-  s.line->send(gateway, {.what = wire::type::hello, .text = site_.config.name, .epoch = s.epoch});
+  s.line->send(gateway, {.what = wire::type::hello, .text = site_.config.name, .epoch = s.store.epoch()});
 }
 
 void uplink_process::on_peer(std::uint64_t attempt, const wire& m) {
@@ -77,17 +77,17 @@ void uplink_process::on_peer_welcome(const wire& m) {
   s.retry.established(w.now());
   s.watch.opened(w.now());
   watched();
-  to_store([&to = *site_.store, name = link().name, id = s.id, epoch = s.epoch, window = link().window.count,
-            p = m.present, e = m.elsewhere] {
-    to.dispatch->box.send([&at = *to.dispatch, name, id, epoch, window, p, e] {
-      at.on_ready(name, id, epoch, window, p, e);
+  to_store([&to = *site_.store, name = link().name, id = s.id, epoch = s.store.epoch(), n = s.attempt,
+            window = link().window.count, p = m.present, e = m.elsewhere] {
+    to.dispatch->box.send([&at = *to.dispatch, name, id, epoch, n, window, p, e] {
+      at.on_ready(name, id, epoch, n, window, p, e);
     });
   });
 }
 
 void uplink_process::on_ack(const wire& m) {
   auto& s = *me_;
-  delivered d{link().name, s.id, s.epoch, m.present};
+  delivered d{link().name, s.id, s.store.epoch(), m.present};
   std::uint64_t records = 0;
   for (auto& [record_class, ranges] : m.present)
     for (auto& r : ranges) {
@@ -114,7 +114,7 @@ void uplink_process::acknowledged(std::uint64_t records) {
 }
 
 void uplink_process::on_rejected(const wire& m) {
-  to_store([&to = *site_.store, r = rejected{link().name, me_->id, me_->epoch, m.text, m.seqs.first, m.reason}] {
+  to_store([&to = *site_.store, r = rejected{link().name, me_->id, me_->store.epoch(), m.text, m.seqs.first, m.reason}] {
     to.dispatch->box.send([&at = *to.dispatch, r] { at.on_rejected(r); });
   });
 }
@@ -156,7 +156,7 @@ void uplink_process::on_ended(std::uint64_t attempt, const std::string& why) {
   if (w.has(defect::reconnect_forgotten))
     return;
   after(s.retry.wait(w.load.unit()), [this, attempt] {
-    if (attempt == me_->attempt && !me_->line && me_->welcomed)
+    if (attempt == me_->attempt && !me_->line && me_->store.known())
       connect();
   });
 }

@@ -34,6 +34,38 @@ TEST_CASE("the last addresses of a name are kept, the one that worked first", "[
   CHECK(c.known() == names{"10.0.0.3", "10.0.0.2"});
 }
 
+TEST_CASE("an address that failed is tried behind the others, the latest at the end", "[net]") {
+  address_cache c;
+  const names said{"10.0.0.1", "10.0.0.2", "10.0.0.3"};
+  c.resolved(said, {});
+  c.worked("10.0.0.2");
+  c.failed("10.0.0.2");
+  CHECK(c.known() == names{"10.0.0.1", "10.0.0.3", "10.0.0.2"});
+  c.failed("10.0.0.1");
+  CHECK(c.known() == names{"10.0.0.3", "10.0.0.2", "10.0.0.1"});
+  c.resolved(said, {});
+  CHECK(c.known() == names{"10.0.0.3", "10.0.0.2", "10.0.0.1"});
+  c.failed("10.0.0.3");
+  CHECK(c.known() == names{"10.0.0.2", "10.0.0.1", "10.0.0.3"});
+  c.worked("10.0.0.1");
+  CHECK(c.known() == names{"10.0.0.1", "10.0.0.2", "10.0.0.3"});
+  c.failed("10.9.9.9");
+  CHECK(c.known() == names{"10.0.0.1", "10.0.0.2", "10.0.0.3"});
+  c.resolved({"10.0.0.4"}, {});  // what is no longer named is forgotten, its failures too
+  c.resolved({"10.0.0.3", "10.0.0.4"}, {});
+  CHECK(c.known() == names{"10.0.0.3", "10.0.0.4"});
+}
+
+TEST_CASE("each address has its share of what is left of an attempt", "[net]") {
+  CHECK(address_cache::share(10s, 10s, 1) == 10s);
+  CHECK(address_cache::share(10s, 10s, 2) == 5s);
+  CHECK(address_cache::share(9s, 10s, 2) == 4500ms);  // the name took a second
+  CHECK(address_cache::share(9s, 10s, 1) == 9s);      // the first one refused at once
+  CHECK(address_cache::share(9s, 9s, 16) == 3s);
+  CHECK(address_cache::share(1s, 9s, 13) == 1s);
+  CHECK(address_cache::share(0s, 9s, 0) == 0s);
+}
+
 TEST_CASE("a name with very many addresses keeps some", "[net]") {
   names many;
   for (int i = 0; i < 200; ++i)

@@ -3,6 +3,9 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <catch2/catch.hpp>
 
+#include <memory>
+#include <vector>
+
 using namespace holdfast;
 using namespace std::chrono_literals;
 using boost::asio::ip::tcp;
@@ -53,6 +56,26 @@ TEST_CASE("a name is knocked at where it was last, and not before that is known"
   d.addresses->resolved({"127.0.0.1"}, {});
   d.run();
   CHECK(d.answers == 1);
+}
+
+TEST_CASE("the addresses of a name are knocked at in turn, and the one that answers is tried first", "[uplink]") {
+  door d;
+  const std::string hole = "127.0.0.2";
+  tcp::acceptor full(d.io, {boost::asio::ip::make_address(hole), d.acceptor.local_endpoint().port()});
+  full.listen(0);
+  std::vector<std::unique_ptr<tcp::socket>> held;  // its queue is full: the next SYN is dropped
+  for (int i = 0; i < 4; ++i) {
+    held.push_back(std::make_unique<tcp::socket>(d.io, tcp::v4()));
+    held.back()->async_connect(full.local_endpoint(), [](auto) {});
+  }
+  d.io.run_for(50ms);
+  d.addresses->resolved({hole, "127.0.0.1"}, {});
+  auto k = d.knock("collector.invalid");
+  k->start();
+  while (d.answers == 0 && d.io.run_one_for(10s) > 0)
+    continue;
+  CHECK(d.answers == 1);
+  CHECK(d.addresses->known().front() == "127.0.0.1");
 }
 
 TEST_CASE("a knock that was stopped says nothing", "[uplink]") {
