@@ -122,7 +122,7 @@ void route_supervisor::try_better(lane& l, const member& current, const member& 
   const auto theirs = grade_of(candidate, l, now);
   const auto& route = candidate.options.route;
   const bool held = theirs == grade::good && now - candidate.healthy_since >= route.hold;
-  const bool came_later = now < settled_at_ && candidate.last.health == health::up
+  const bool came_later = now < settled_at_ && candidate.last.health == health::up && !candidate.faltered
                           && candidate.last.proofs >= route.proofs;
   const bool may = held || came_later;
   if (theirs < mine || candidate.pinned || (theirs == mine && may && preferred(candidate, current))) {

@@ -48,6 +48,7 @@ void route_supervisor::note(member& m, const link_report& r, time_point now) {
   if (before == r.health)
     return;
   m.healthy_since = now;
+  m.faltered = !r.ours && (m.faltered || before == health::up);
   if (!carries(before) && carries(r.health)) {
     m.opened = now;
     m.opened_proofs = r.proofs;

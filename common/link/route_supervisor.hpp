@@ -63,7 +63,7 @@ struct route {
 /// - Traffic returns to a better link when that was healthy for its hold time, once it carried real data beside the old
 ///   one (make-before-break). A link that flaps is suppressed for some time.
 /// - At the start, and after sessions that it ended itself, links come in any order: for `settling` the hold is not asked
-///   of a link that answered before.
+///   of a link that answered before, as long as it stays up.
 /// - Among links that can carry, the least bad one is better than none; one that is only connecting carries nothing.
 class route_supervisor {
 public:
@@ -119,6 +119,7 @@ private:
     bool pinned = false;
     bool slow = false;            // above its latency threshold
     bool proven = false;          // its session passed the probation
+    bool faltered = false;        // was up and did not stay so, by no doing of ours
     time_point opened{};          // when it could carry again
     std::uint64_t opened_proofs = 0;
     std::uint64_t carried = 0;    // acknowledgements since then

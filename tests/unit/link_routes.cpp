@@ -48,6 +48,17 @@ TEST_CASE("after a start the order in which links come decides nothing, where th
     CHECK(b.carriers() == "5g");
     CHECK(b.s.route_of("telemetry").trial.empty());
   }
+  SECTION("it fails and works again in that time") {
+    b.up("fibre");
+    b.pass(200ms);
+    REQUIRE(b.carriers() == "fibre");
+    b.set("fibre", health::down);
+    REQUIRE(b.carriers() == "5g");
+    b.up("fibre");
+    b.pass(1500ms);
+    CHECK(b.carriers() == "5g");
+    CHECK(b.s.route_of("telemetry").trial.empty());
+  }
   SECTION("it comes later than that") {
     b.pass(10s);
     b.up("fibre");
