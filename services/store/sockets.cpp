@@ -9,6 +9,8 @@
 
 #include <algorithm>
 #include <functional>
+#include <map>
+#include <string>
 
 namespace holdfast::store {
 
@@ -43,10 +45,10 @@ std::function<bool()> hold_while_full(context& ctx, waiting_room& room, const st
 }
 
 void malformed(context& ctx, const char* endpoint, const std::string& peer, const std::string& why) {
-  static log::sparse lines;
+  static std::map<std::string, log::sparse> lines;  // the noise on one socket hides no other's
   ctx.rt.metrics().counter("holdfast_store_malformed_total", "Messages nobody could understand",
                            {{"endpoint", endpoint}}).add();
-  if (const auto times = lines.due(); times > 0)
+  if (const auto times = lines[endpoint].due(); times > 0)
     log::warn("malformed message endpoint={} peer={} cause=\"{}\" times={}", endpoint, peer, why, times);
 }
 
