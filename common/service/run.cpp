@@ -79,9 +79,9 @@ actor::supervision_listener count_restarts(runtime& rt) {
 
 // Runs the components until a signal or the root supervisor's own end; false: they did not stop in time.
 bool live(runtime& rt, const definition& d) {
-  auto components = d.components(rt);
+  const auto components = d.components(rt);  // until the bus and the sockets rest: they tell what these own to the last
   rt.start();
-  auto root = actor::spawn_supervisor(rt.system(), d.service, {.how = d.how}, std::move(components), count_restarts(rt));
+  auto root = actor::spawn_supervisor(rt.system(), d.service, {.how = d.how}, components, count_restarts(rt));
   auto gone = std::make_shared<std::promise<void>>();
   auto over = gone->get_future();
   std::atomic<bool> asked{false};
