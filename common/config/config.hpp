@@ -236,7 +236,7 @@ struct link {
   double cost = 0;                   ///< decides between links of one priority
   std::vector<std::string> classes;  ///< that it may carry; empty: all
   milliseconds latency_limit{0};     ///< above it no place for classes that mind; 0: none
-  bool on_demand = false;            ///< connected only where it carries or stands by
+  bool on_demand = false;            ///< connected only to carry, to stand by, or to take over
   std::string interface;             ///< SO_BINDTODEVICE; empty: as the routes say
   std::string source_address;        ///< empty: as the routes say
   bytes bandwidth{0};                ///< bytes per second at most; 0: no cap

@@ -167,7 +167,7 @@ void fields(visitor& v, link& l) {
   v.optional("classes", l.classes, "Record classes that it may carry; default: all.", plain_name);
   v.optional("latency_limit", l.latency_limit, "Round trip above which it is no place for latency-sensitive classes.",
              between(0ms, 1min));
-  v.optional("on_demand", l.on_demand, "Connected only where it carries or stands by.");
+  v.optional("on_demand", l.on_demand, "Connected only where it carries, stands by, or is preferred to the carrier.");
   v.optional("interface", l.interface, "Network interface that it is bound to.", text_of(text_rule::interface));
   v.optional("source_address", l.source_address, "Own address that it is bound to.", text_of(text_rule::address));
   v.optional("bandwidth", l.bandwidth, "Most bytes per second, at least 1KiB; 0: no cap.", between(bytes{0}, gib(16)));
