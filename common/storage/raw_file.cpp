@@ -169,6 +169,7 @@ bool raw_file::descend(std::uint64_t number, std::string_view from, std::optiona
     return false;
   seen_[number] = true;
   bool whole = p->whole;
+  bool all_in_place = true;
   auto last = std::string(from);
   bool first = true;
   for (std::size_t i = 0; i < p->nodes.size() && go_on; ++i) {
@@ -176,7 +177,7 @@ bool raw_file::descend(std::uint64_t number, std::string_view from, std::optiona
     const auto key = p->flags == branch && i == 0 ? from : n.key;  // the first key of a branch means "from the left"
     const bool ascends = first ? !before(key, last, by) : before(last, key, by);
     if (!ascends || (to && !before(key, *to, by))) {
-      whole = false;
+      all_in_place = whole = false;
       continue;
     }
     first = false;
@@ -190,6 +191,8 @@ bool raw_file::descend(std::uint64_t number, std::string_view from, std::optiona
       whole = false;
     }
   }
+  if (p->flags != branch && !all_in_place)
+    seen_[number] = false;  // strays() gives what was left out
   return whole;
 }
 

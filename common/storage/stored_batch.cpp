@@ -4,13 +4,15 @@
 
 #include <cstring>
 #include <endian.h>
+#include <string>
 
 namespace holdfast::storage {
 
 namespace {
 
-constexpr std::uint8_t layout_version = 1;
-constexpr std::uint8_t oldest_reader = 1;
+constexpr std::uint8_t layout_version = 2;
+constexpr std::uint8_t oldest_reader = 2;
+constexpr std::size_t seal_at = 24;  // the end of version 1's header
 
 void put32(char* to, std::uint32_t v) noexcept {
   v = htole32(v);
@@ -31,9 +33,15 @@ std::uint64_t get64(const char* from) noexcept {
   return le64toh(v);
 }
 
+std::uint32_t seal_of(const char* header, const batch_place& at) {
+  std::string all(at.table);
+  ((all += '\0') += at.key) += '\0';
+  return crc32c(get32(header + 12) == 0 ? all.append(header, seal_at) : all.append(header + 8, 8));
+}
+
 } // namespace
 
-void stored_batch::encode(char* to) const noexcept {
+void stored_batch::encode(char* to, const batch_place& at) const {
   to[0] = static_cast<char>(layout_version);
   to[1] = static_cast<char>(oldest_reader);
   to[2] = static_cast<char>(gap_reason);
@@ -42,23 +50,27 @@ void stored_batch::encode(char* to) const noexcept {
   put32(to + 8, crc);
   put32(to + 12, static_cast<std::uint32_t>(payload.size()));
   put64(to + 16, static_cast<std::uint64_t>(stored_unix_nanos));
+  put32(to + seal_at, seal_of(to, at));
   if (!payload.empty())
     std::memcpy(to + header_bytes, payload.data(), payload.size());
 }
 
-std::optional<stored_batch> stored_batch::decode(std::string_view value) noexcept {
-  if (value.size() < header_bytes || static_cast<std::uint8_t>(value[1]) > layout_version)
-    return std::nullopt;
+std::optional<stored_batch> stored_batch::decode(std::string_view value, const batch_place& at) {
   const char* p = value.data();
-  if (get32(p + 12) != value.size() - header_bytes)
+  if (value.size() < seal_at || static_cast<std::uint8_t>(p[1]) > layout_version)
     return std::nullopt;
   stored_batch b;
+  b.sealed = p[0] != 1;
+  const auto header = b.sealed ? header_bytes : seal_at;
+  if (value.size() < header || get32(p + 12) != value.size() - header
+      || (b.sealed && get32(p + seal_at) != seal_of(p, at)))
+    return std::nullopt;
   b.gap_reason = static_cast<std::uint8_t>(p[2]);
   b.historical = (p[3] & 1) != 0;
   b.record_count = get32(p + 4);
   b.crc = get32(p + 8);
   b.stored_unix_nanos = static_cast<std::int64_t>(get64(p + 16));
-  b.payload = value.substr(header_bytes);
+  b.payload = value.substr(header);
   return b;
 }
 

@@ -89,6 +89,12 @@ void archive::check_identity(const std::string& directory) {
       throw storage::foreign_directory(fmt::format("failed to open archive {}: it is a {}", directory, id.kind()));
     if (id.oldest_reader() > archive_schema)
       throw storage::foreign_directory(fmt::format("failed to open archive {}: written by a newer version", directory));
+    if (id.schema() < archive_schema) {  // what is added from now on is not for the version that wrote it
+      id.set_schema(archive_schema);
+      id.set_oldest_reader(archive_schema);
+      t.put(meta_, "store", storage::seal("meta", "store", id));
+      t.commit();
+    }
     return;
   }
   if (t.entries(meta_) > 0 || env_->table_names().size() > 1)  // "meta" is a common name
@@ -131,11 +137,12 @@ std::uint64_t archive::used_bytes() {
 }
 
 bool archive::same(storage::txn& t, std::uint64_t id, seq_range r, std::uint32_t crc) {
-  const auto number = t.get(index_, storage::seq_key(id) + storage::seq_key(r.first));
+  const auto place = storage::seq_key(id) + storage::seq_key(r.first);
+  const auto number = t.get(index_, place);
   const auto value = number ? t.get(batches_, *number) : std::nullopt;
   if (!value)
     return false;
-  const auto stored = storage::stored_batch::decode(*value);
+  const auto stored = storage::stored_batch::decode(*value, {place, *number});
   return stored && stored->gap_reason == 0 && stored->record_count == r.count() && stored->crc == crc;
 }
 
@@ -175,10 +182,11 @@ void archive::append(const std::vector<arrival>& arrivals, const inbox& after) {
     b.historical = a.historical;
     b.stored_unix_nanos = now;
     b.payload = a.payload;
-    b.encode(t.append(batches_, storage::seq_key(++number), b.encoded_bytes()));
     const auto place = storage::seq_key(at->second.id) + storage::seq_key(a.seqs.first);
-    t.put(arrivals_, storage::seq_key(number), place);
-    t.put(index_, place, storage::seq_key(number));
+    const auto key = storage::seq_key(++number);
+    b.encode(t.append(batches_, key, b.encoded_bytes()), {place, key});
+    t.put(arrivals_, key, place);
+    t.put(index_, place, key);
   }
   for (auto& [o, known] : touched) {
     v1::OriginRow row;

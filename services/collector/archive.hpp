@@ -82,6 +82,6 @@ private:
 };
 
 inline constexpr const char* archive_kind = "holdfast-collector";
-inline constexpr std::uint32_t archive_schema = 1;
+inline constexpr std::uint32_t archive_schema = 2;  // 1: batches without a checksum of their header
 
 } // namespace holdfast::collector

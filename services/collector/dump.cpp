@@ -188,10 +188,11 @@ private:
   // False: the transaction met damage and is of no use any more.
   bool print(dump_progress& o, std::uint64_t first, storage::txn& t, std::string_view number) {
     o.next = first + 1;
+    const auto place = storage::seq_key(o.row().id()) + storage::seq_key(first);
     try {
       const auto value = t.get(view_.batches(), number);
-      const auto b = value ? storage::stored_batch::decode(*value) : std::nullopt;
-      const auto wrong = b ? print_batch(o, first, *b) : "has no header";
+      const auto b = value ? storage::stored_batch::decode(*value, {place, number}) : std::nullopt;
+      const auto wrong = b ? print_batch(o, first, *b) : "has not the header that was written there";
       if (!wrong.empty())
         complain(fmt::format("damaged batch: {} seq {}: {}\n", o.who(), first, wrong));
       return true;

@@ -54,11 +54,11 @@ std::optional<std::uint64_t> count_records(std::string_view batch) noexcept {
 
 batch_content content_of(const storage::stored_batch& b) noexcept {
   if (b.payload.empty())
-    return {b.record_count, b.gap_reason != 0};
+    return {b.record_count, b.gap_reason != 0, b.sealed};
   if (crc32c(b.payload) != b.crc)
-    return {b.record_count, false};
+    return {b.record_count, false, false};
   const auto records = count_records(b.payload).value_or(0);
-  return {records > 0 ? records : b.record_count, true};
+  return {records > 0 ? records : b.record_count, true, records > 0};
 }
 
 } // namespace holdfast::store

@@ -12,11 +12,12 @@ namespace holdfast::store {
 /// The number of a record is its place in the batch, so a wrong count would shift every number behind it.
 std::optional<std::uint64_t> count_records(std::string_view batch) noexcept;
 
-/// What a stored batch holds. Its checksum guards the payload alone, so the payload has the last word on how many
-/// records there are, and on whether it is one: a bit that flips in the header must hide none.
+/// What a stored batch holds. The payload has the last word on how many records there are, and on whether it is one: a
+/// bit that flips in the header must hide none.
 struct batch_content {
   std::uint64_t records = 0;
   bool whole = false;
+  bool counted = false;  // a checksum guards the number of records
 };
 batch_content content_of(const storage::stored_batch& b) noexcept;
 

@@ -120,8 +120,12 @@ v1::ExpiryRow batch_file::expiry() {
 // How far a batch can reach: to the one behind it, or to the last seq that was ever given.
 std::uint64_t batch_file::last_possible(storage::txn& t, storage::cursor& at, const std::string& record_class,
                                         std::uint64_t first) {
-  if (auto after = at.next())
+  if (auto after = at.next()) {
+    if (storage::key_seq(after->key) <= first)
+      throw storage::error(MDB_CORRUPTED, fmt::format("failed to read class {} behind seq {}: keys out of order",
+                                                      record_class, first));
     return storage::key_seq(after->key) - 1;
+  }
   auto row = t.get(classes_, record_class);
   return std::max(first, row ? storage::parse<v1::ClassRow>("classes", record_class, *row).last_seq() : first);
 }
@@ -129,10 +133,11 @@ std::uint64_t batch_file::last_possible(storage::txn& t, storage::cursor& at, co
 namespace {
 
 // The entry whose batch has seq, or the first one behind it.
-std::optional<storage::cursor::entry> find_from(storage::cursor& c, std::uint64_t seq) {
+std::optional<storage::cursor::entry> find_from(storage::cursor& c, const std::string& record_class,
+                                                std::uint64_t seq) {
   if (auto before = c.at_or_before(storage::seq_key(seq))) {
     const auto first = storage::key_seq(before->key);
-    const auto b = storage::stored_batch::decode(before->value);
+    const auto b = storage::stored_batch::decode(before->value, {record_class, before->key});
     if (first == seq || (b && seq - first < content_of(*b).records))
       return before;
   }
@@ -144,15 +149,15 @@ std::optional<storage::cursor::entry> find_from(storage::cursor& c, std::uint64_
 std::optional<batch> batch_file::read_from(const std::string& record_class, std::uint64_t seq) try {
   storage::txn t(*env_, storage::txn::kind::read);
   storage::cursor c(t, tables_.at(record_class));
-  auto e = find_from(c, seq);
+  auto e = find_from(c, record_class, seq);
   if (!e)
     return std::nullopt;
   batch b{.record_class = record_class};
   b.seqs.first = storage::key_seq(e->key);
-  const auto stored = storage::stored_batch::decode(e->value);
-  const auto limit = last_possible(t, c, record_class, b.seqs.first);
+  const auto stored = storage::stored_batch::decode(e->value, {record_class, e->key});
   const auto content = stored ? content_of(*stored) : batch_content{};
-  const bool counted = content.records > 0 && content.records <= limit - b.seqs.first + 1;
+  const auto limit = content.counted ? UINT64_MAX : last_possible(t, c, record_class, b.seqs.first);
+  const bool counted = content.records > 0 && content.records - 1 <= limit - b.seqs.first;
   // A header that fits tells the extent: the neighbour may have been delivered and removed, and leave a hole behind.
   b.seqs.last = counted ? b.seqs.first + content.records - 1 : limit;
   if (counted && content.whole) {
@@ -173,7 +178,7 @@ std::optional<std::int64_t> batch_file::stored_at(const std::string& record_clas
   storage::txn t(*env_, storage::txn::kind::read);
   storage::cursor c(t, tables_.at(record_class));
   auto e = c.at_or_after(storage::seq_key(seq));
-  auto b = e ? storage::stored_batch::decode(e->value) : std::nullopt;
+  auto b = e ? storage::stored_batch::decode(e->value, {record_class, e->key}) : std::nullopt;
   return b ? std::optional(b->stored_unix_nanos) : std::nullopt;
 } catch (const storage::error& e) {
   condemn(e);
@@ -194,7 +199,8 @@ seq_range batch_file::update::append(const std::string& record_class, std::uint3
   b.crc = crc;
   b.stored_unix_nanos = now_;
   b.payload = payload;
-  b.encode(txn_.append(file_.tables_.at(record_class), storage::seq_key(seqs.first), b.encoded_bytes()));
+  const auto key = storage::seq_key(seqs.first);
+  b.encode(txn_.append(file_.tables_.at(record_class), key, b.encoded_bytes()), {record_class, key});
   head = seqs.last;
   return seqs;
 }

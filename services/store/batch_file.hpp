@@ -128,8 +128,8 @@ public:
     void commit();
 
   private:
-    void cut_gap(storage::table t, std::uint64_t at);
-    void put_gap(storage::table t, seq_range r, std::uint32_t reason, std::int64_t stored);
+    void cut_gap(const std::string& record_class, std::uint64_t at);
+    void put_gap(const std::string& record_class, seq_range r, std::uint32_t reason, std::int64_t stored);
     batch_file& file_;
     storage::txn txn_;
     std::map<std::string, std::uint64_t> heads_;
@@ -173,7 +173,7 @@ private:
 /// The file's bound for a content quota: copy-on-write and deletes need pages beyond the content.
 std::uint64_t map_bytes(config::bytes quota);
 
-inline constexpr std::uint32_t store_schema = 1;
+inline constexpr std::uint32_t store_schema = 2;  // 1: batches without a checksum of their header
 inline constexpr const char* store_kind = "holdfast-store";
 
 } // namespace holdfast::store

@@ -18,11 +18,11 @@ struct gap {
 };
 
 // A batch has a payload: of those with none only the key is read, and no page that may have to come from the disk.
-std::optional<gap> gap_of(const std::optional<storage::cursor::entry>& e) {
-  if (!e || e->value.size() != storage::stored_batch::header_bytes)
+std::optional<gap> gap_of(const std::string& record_class, const std::optional<storage::cursor::entry>& e) {
+  if (!e || e->value.size() > storage::stored_batch::header_bytes)
     return std::nullopt;
-  const auto b = storage::stored_batch::decode(e->value);
-  if (!b || b->gap_reason == 0 || b->record_count == 0)
+  const auto b = storage::stored_batch::decode(e->value, {record_class, e->key});
+  if (!b || b->gap_reason == 0 || b->record_count == 0 || !b->payload.empty())
     return std::nullopt;
   const auto first = storage::key_seq(e->key);
   return gap{{first, first + b->record_count - 1}, b->gap_reason, b->stored_unix_nanos};
@@ -33,46 +33,47 @@ bool fits(seq_range a, seq_range b) { return a.count() + b.count() <= UINT32_MAX
 } // namespace
 
 std::uint64_t batch_file::update::remove(const std::string& record_class, seq_range r, std::uint64_t most) {
-  const auto table = file_.tables_.at(record_class);
-  cut_gap(table, r.first);
-  cut_gap(table, r.last + 1);
-  return txn_.erase_seqs(table, r.first, r.last, most);
+  cut_gap(record_class, r.first);
+  cut_gap(record_class, r.last + 1);
+  return txn_.erase_seqs(file_.tables_.at(record_class), r.first, r.last, most);
 }
 
 // What was told of a gap while it grew, or to one of several destinations, may end in its middle.
-void batch_file::update::cut_gap(storage::table t, std::uint64_t at) {
-  storage::cursor c(txn_, t);
+void batch_file::update::cut_gap(const std::string& record_class, std::uint64_t at) {
+  storage::cursor c(txn_, file_.tables_.at(record_class));
   const auto e = c.at_or_before(storage::seq_key(at));
   if (!e || storage::key_seq(e->key) == at)
     return;
-  const auto whole = gap_of(e);
+  const auto whole = gap_of(record_class, e);
   if (!whole || whole->seqs.last < at)
     return;
-  put_gap(t, {whole->seqs.first, at - 1}, whole->reason, whole->stored);
-  put_gap(t, {at, whole->seqs.last}, whole->reason, whole->stored);
+  put_gap(record_class, {whole->seqs.first, at - 1}, whole->reason, whole->stored);
+  put_gap(record_class, {at, whole->seqs.last}, whole->reason, whole->stored);
 }
 
-void batch_file::update::put_gap(storage::table t, seq_range r, std::uint32_t reason, std::int64_t stored) {
+void batch_file::update::put_gap(const std::string& record_class, seq_range r, std::uint32_t reason,
+                                 std::int64_t stored) {
   storage::stored_batch b;
   b.record_count = static_cast<std::uint32_t>(r.count());
   b.gap_reason = reason;
   b.stored_unix_nanos = stored;
+  const auto key = storage::seq_key(r.first);
   std::string row(b.encoded_bytes(), '\0');
-  b.encode(row.data());
-  txn_.put(t, storage::seq_key(r.first), row);
+  b.encode(row.data(), {record_class, key});
+  txn_.put(file_.tables_.at(record_class), key, row);
 }
 
 std::optional<batch_file::update::held_batch> batch_file::update::next_held(const std::string& record_class,
                                                                             std::uint64_t seq) {
   storage::cursor c(txn_, file_.tables_.at(record_class));
   auto e = c.at_or_after(storage::seq_key(seq));
-  while (gap_of(e))
+  while (gap_of(record_class, e))
     e = c.next();
   if (!e)
     return std::nullopt;
   const auto first = storage::key_seq(e->key);
   const auto bytes = e->key.size() + e->value.size();
-  const auto b = storage::stored_batch::decode(e->value);
+  const auto b = storage::stored_batch::decode(e->value, {record_class, e->key});
   const auto after = c.next();
   const auto limit = after ? storage::key_seq(after->key) - 1 : std::max(first, heads_.at(record_class));
   const bool counted = b && b->record_count > 0 && b->record_count <= limit - first + 1;
@@ -85,7 +86,7 @@ bool batch_file::update::give_up(const std::string& record_class, seq_range held
   {
     storage::cursor c(txn_, table);
     const auto e = c.at_or_before(storage::seq_key(held.first));
-    if (const auto b = e ? storage::stored_batch::decode(e->value) : std::nullopt)
+    if (const auto b = e ? storage::stored_batch::decode(e->value, {record_class, e->key}) : std::nullopt)
       whole.stored = b->stored_unix_nanos;
   }
   if (txn_.erase_seqs(table, held.first, held.first) == 0)
@@ -100,13 +101,13 @@ bool batch_file::update::give_up(const std::string& record_class, seq_range held
     whole.stored = std::max(whole.stored, other->stored);
     return true;
   };
-  if (const auto before = gap_of(c.at_or_before(storage::seq_key(held.first)));
+  if (const auto before = gap_of(record_class, c.at_or_before(storage::seq_key(held.first)));
       before && before->seqs.last + 1 == held.first)
     join(before);
-  if (const auto after = gap_of(c.at_or_after(storage::seq_key(held.last + 1)));
+  if (const auto after = gap_of(record_class, c.at_or_after(storage::seq_key(held.last + 1)));
       after && after->seqs.first == held.last + 1 && join(after))
     txn_.erase(table, storage::seq_key(held.last + 1));
-  put_gap(table, whole.seqs, whole.reason, whole.stored);
+  put_gap(record_class, whole.seqs, whole.reason, whole.stored);
   return true;
 }
 

@@ -145,7 +145,7 @@ void batch_file::check_identity(const std::string& gateway) {
     throw storage::foreign_directory(
       fmt::format("failed to open store {}: an LMDB file of another program", env_->directory()));
   if (row) {
-    const auto id = storage::parse<v1::StoreIdentity>("meta", "store", *row);
+    auto id = storage::parse<v1::StoreIdentity>("meta", "store", *row);
     if (id.kind() != store_kind)
       throw storage::foreign_directory(
         fmt::format("failed to open store {}: it is a {}", env_->directory(), id.kind()));
@@ -154,6 +154,12 @@ void batch_file::check_identity(const std::string& gateway) {
         fmt::format("failed to open store {}: written by a newer version (schema {}, this is {})", env_->directory(),
                     id.schema(), store_schema));
     epoch_ = id.epoch();
+    if (id.schema() < store_schema) {  // what is added from now on is not for the version that wrote it
+      id.set_schema(store_schema);
+      id.set_oldest_reader(store_schema);
+      t.put(meta_, "store", storage::seal("meta", "store", id));
+      t.commit();
+    }
     return;
   }
   v1::StoreIdentity id;

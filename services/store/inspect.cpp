@@ -42,15 +42,16 @@ void each_class(storage::environment& env, const std::function<void(const std::s
 constexpr unsigned entries_at_a_time = 256;
 
 struct walker {
+  const std::string& record_class;
   class_summary found{};
   bool check_payloads = false;
   std::uint64_t next = 0;  // seq behind the batch before; 0: not known
 
-  void take(std::uint64_t seq, std::string_view value) {
+  void take(std::uint64_t seq, const storage::cursor::entry& e) {
     auto& s = found;
-    const auto b = storage::stored_batch::decode(value);
+    const auto b = storage::stored_batch::decode(e.value, {record_class, e.key});
     if (!b) {
-      s.problems.push_back(fmt::format("batch at seq {}: header not understood", seq));
+      s.problems.push_back(fmt::format("batch at seq {}: header is not what was written there", seq));
       next = 0;
       return;
     }
@@ -68,8 +69,9 @@ struct walker {
 };
 
 // A running store cannot use pages again that a reader may still see: each transaction is short.
-class_summary walk(storage::environment& env, storage::table table, bool check_payloads) {
-  walker w{.check_payloads = check_payloads};
+class_summary walk(storage::environment& env, const std::string& record_class, storage::table table,
+                   bool check_payloads) {
+  walker w{.record_class = record_class, .check_payloads = check_payloads};
   std::uint64_t least = 0;
   for (bool more = true; more;) {
     storage::txn t(env, storage::txn::kind::read);
@@ -82,7 +84,7 @@ class_summary walk(storage::environment& env, storage::table table, bool check_p
         w.found.problems.push_back(fmt::format("batch at seq {} out of order: reading ends here", seq));
         return w.found;
       }
-      w.take(seq, e->value);
+      w.take(seq, *e);
       least = seq + 1;
     }
     more = e.has_value();
@@ -185,7 +187,7 @@ int stat(const std::string& directory, bool json, std::ostream& out) {
                              {"schema", id->schema()},
                              {"classes", nlohmann::ordered_json::array()}};
     each_class(env, [&](const std::string& name, storage::table t) {
-      const auto s = walk(env, t, false);
+      const auto s = walk(env, name, t, false);
       j["classes"].push_back({{"class", name}, {"batches", s.batches}, {"records", s.records}, {"first_seq", s.first},
                               {"last_seq", s.last}, {"bytes", s.bytes}, {"gaps", s.gaps},
                               {"gap_records", s.gap_records}});
@@ -206,7 +208,7 @@ int verify(const std::string& directory, std::ostream& out) {
       out << p << '\n';
     auto problems = lost.size();
     each_class(env, [&](const std::string& name, storage::table t) {
-      const auto s = walk(env, t, true);
+      const auto s = walk(env, name, t, true);
       for (auto& p : s.problems)
         out << name << ": " << p << '\n';
       problems += s.problems.size();

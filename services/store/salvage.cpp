@@ -164,20 +164,26 @@ private:
       torn_.push_back(name);
   }
 
-  // Of leaves that a damaged branch led to nothing says whose they are: where all else is known, they are its.
+  // Of leaves that a damaged branch led to, and of entries out of order, only the seal says whose they are: without, they
+  // are the only class's that lacks any.
   void read_strays() {
     for (auto& name : torn_)
-      out_.problems.push_back(fmt::format("class {}: pages of its index cannot be read", name));
-    if (torn_.size() != 1 || !bad_.empty() || !file_.walk_free())
+      out_.problems.push_back(fmt::format("class {}: not all of its pages can be read", name));
+    if (torn_.empty() || !bad_.empty() || !file_.walk_free())
       return;
     file_.strays([&](std::string_view key, std::string_view value) {
-      take(torn_.front(), key, value, false);
+      for (auto& name : torn_)
+        take(name, key, value, false);
       return !stopped();
     });
   }
 
+  bool still_its(const std::string& name, seq_range r, const storage::stored_batch& b) const {
+    return (b.sealed || torn_.size() == 1) && !b.payload.empty() && !everywhere(name, r);
+  }
+
   void take(const std::string& name, std::string_view key, std::string_view value, bool reached) {
-    const auto stored = storage::stored_batch::decode(value);
+    const auto stored = storage::stored_batch::decode(value, {name, key});
     const auto content = stored ? content_of(*stored) : batch_content{};
     const auto first = storage::key_seq(key);
     if (key.size() != sizeof first || !content.whole || content.records == 0 || first == 0
@@ -185,8 +191,8 @@ private:
       return;
     const seq_range seqs{first, first + content.records - 1};
     auto& held = held_[name];
-    const bool given = !given_.contains(name) || seqs.last <= given_.at(name);  // a key has no checksum
-    if (!given || held.touches(seqs) || (!reached && (stored->payload.empty() || everywhere(name, seqs))))
+    const bool given = !given_.contains(name) || seqs.last <= given_.at(name);  // version 1's key has no checksum
+    if (!given || held.touches(seqs) || (!reached && !still_its(name, seqs, *stored)))
       return;
     held.insert(seqs);
     auto& lane = out_.classes[name];
@@ -201,9 +207,10 @@ private:
   }
 
   void write(const std::string& name, std::uint64_t first, const storage::stored_batch& b) {
+    const auto key = storage::seq_key(first);
     std::string value(b.encoded_bytes(), '\0');
-    b.encode(value.data());
-    copy_.put(std::string(class_prefix) + name, storage::seq_key(first), value);
+    b.encode(value.data(), {name, key});
+    copy_.put(std::string(class_prefix) + name, key, value);
   }
 
   void close(const std::string& name, salvaged::lane& lane) {

@@ -132,7 +132,7 @@ std::string books::check_class(store::batch_file& file, const std::string& name,
   storage::cursor c(read, rows);
   for (auto e = c.first(); e; e = c.next()) {
     const auto first = storage::key_seq(e->key);
-    const auto b = storage::stored_batch::decode(e->value);
+    const auto b = storage::stored_batch::decode(e->value, {name, e->key});
     if (!b || !b->intact() || b->record_count == 0)
       return fmt::format("the batch at seq {} is damaged", first);
     const seq_range seqs{first, first + b->record_count - 1};

@@ -49,13 +49,15 @@ void take(std::string_view payload) {
 int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const std::string_view text(reinterpret_cast<const char*>(data), size);
   take(text);
-  const auto b = storage::stored_batch::decode(text);
+  const storage::batch_place at{"telemetry", "12345678"};
+  const auto b = storage::stored_batch::decode(text, at);
   if (!b)
     return 0;
   b->intact();
   std::string again(b->encoded_bytes(), '\0');
-  b->encode(again.data());
-  const auto back = storage::stored_batch::decode(again);
+  b->encode(again.data(), at);
+  claim(!storage::stored_batch::decode(again, {"critical", at.key}), "no other class's");
+  const auto back = storage::stored_batch::decode(again, at);
   claim(back && back->payload == b->payload && back->crc == b->crc && back->record_count == b->record_count
           && back->gap_reason == b->gap_reason && back->historical == b->historical
           && back->stored_unix_nanos == b->stored_unix_nanos, "what is stored is read");

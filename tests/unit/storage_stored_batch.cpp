@@ -6,9 +6,12 @@
 #include <string>
 
 using holdfast::crc32c;
+using holdfast::storage::batch_place;
 using holdfast::storage::stored_batch;
 
 namespace {
+
+const batch_place here{"telemetry", "seq 0007"};
 
 stored_batch sample(std::string_view payload) {
   stored_batch b;
@@ -21,8 +24,17 @@ stored_batch sample(std::string_view payload) {
 
 std::string encoded(const stored_batch& b) {
   std::string out(b.encoded_bytes(), '?');
-  b.encode(out.data());
+  b.encode(out.data(), here);
   return out;
+}
+
+std::optional<stored_batch> decoded(std::string_view bytes) { return stored_batch::decode(bytes, here); }
+
+// The layout without a checksum of the header.
+std::string version_1(const stored_batch& b) {
+  auto bytes = encoded(b).erase(24, 4);
+  bytes[0] = bytes[1] = 1;
+  return bytes;
 }
 
 } // namespace
@@ -32,7 +44,7 @@ TEST_CASE("a stored batch comes back as it was", "[storage]") {
   b.historical = true;
   const auto bytes = encoded(b);
   CHECK(bytes.size() == stored_batch::header_bytes + 11);
-  const auto back = stored_batch::decode(bytes);
+  const auto back = decoded(bytes);
   REQUIRE(back);
   CHECK(back->record_count == 70'000);
   CHECK(back->crc == b.crc);
@@ -50,9 +62,19 @@ TEST_CASE("a stored batch's layout does not change", "[storage]") {
   b.gap_reason = 5;
   b.historical = true;
   b.stored_unix_nanos = 0x2122232425262728;
+  std::string header("\x02\x02\x05\x01\x04\x03\x02\x01\x14\x13\x12\x11\x00\x00\x00\x00"
+                     "\x28\x27\x26\x25\x24\x23\x22\x21", 24);
+  const auto sealed = [](const std::string& part) {
+    const auto seal = crc32c(std::string("telemetry\0seq 0007\0", 19) + part);
+    std::string out;
+    for (int shift = 0; shift < 32; shift += 8)
+      out += static_cast<char>(seal >> shift);
+    return out;
+  };
+  CHECK(encoded(b) == header + sealed(header));
   b.payload = "x";
-  CHECK(encoded(b) == std::string("\x01\x01\x05\x01\x04\x03\x02\x01\x14\x13\x12\x11\x01\x00\x00\x00"
-                                  "\x28\x27\x26\x25\x24\x23\x22\x21x", 25));
+  header[12] = 1;
+  CHECK(encoded(b) == header + sealed(header.substr(8, 8)) + "x");
 }
 
 TEST_CASE("a gap has no payload and is intact", "[storage]") {
@@ -60,7 +82,7 @@ TEST_CASE("a gap has no payload and is intact", "[storage]") {
   gap.record_count = 12;
   gap.gap_reason = 3;
   const auto bytes = encoded(gap);
-  const auto back = stored_batch::decode(bytes);
+  const auto back = decoded(bytes);
   REQUIRE(back);
   CHECK(back->gap_reason == 3);
   CHECK_FALSE(back->historical);
@@ -71,17 +93,70 @@ TEST_CASE("a gap has no payload and is intact", "[storage]") {
 TEST_CASE("a truncated or prolonged batch is not decoded", "[storage]") {
   const auto bytes = encoded(sample("payload"));
   for (std::size_t n = 0; n < bytes.size(); ++n)
-    CHECK_FALSE(stored_batch::decode(std::string_view(bytes).substr(0, n)));
-  CHECK_FALSE(stored_batch::decode(bytes + "x"));
+    CHECK_FALSE(decoded(std::string_view(bytes).substr(0, n)));
+  CHECK_FALSE(decoded(bytes + "x"));
 }
 
-TEST_CASE("a batch for newer readers only is not decoded, one of a newer writer is", "[storage]") {
+TEST_CASE("a batch for newer readers only is not decoded", "[storage]") {
   auto bytes = encoded(sample("payload"));
-  bytes[0] = 2;  // written by a newer version that says version 1 may read it
-  REQUIRE(stored_batch::decode(bytes));
-  CHECK(stored_batch::decode(bytes)->intact());
-  bytes[1] = 2;
-  CHECK_FALSE(stored_batch::decode(bytes));
+  bytes[1] = 3;
+  CHECK_FALSE(decoded(bytes));
+}
+
+TEST_CASE("a batch of version 1 is read, and read again as it is written anew", "[storage]") {
+  const auto old = version_1(sample("the payload"));
+  const auto b = decoded(old);
+  REQUIRE(b);
+  CHECK_FALSE(b->sealed);
+  CHECK(b->intact());
+  CHECK(b->record_count == 70'000);
+  const auto anew = encoded(*b);
+  REQUIRE(decoded(anew));
+  CHECK(decoded(anew)->sealed);
+  CHECK(decoded(anew)->payload == "the payload");
+}
+
+TEST_CASE("a batch is nothing under another number or in another table", "[storage]") {
+  const auto bytes = encoded(sample("payload"));
+  std::string key(here.key);
+  for (std::size_t at = 0; at < key.size(); ++at)
+    for (int bit = 0; bit < 8; ++bit) {
+      auto other = key;
+      other[at] = static_cast<char>(other[at] ^ (1 << bit));
+      CHECK_FALSE(stored_batch::decode(bytes, {here.table, other}));
+    }
+  CHECK_FALSE(stored_batch::decode(bytes, {"critical", here.key}));
+}
+
+TEST_CASE("any changed bit of a gap is noticed", "[storage]") {
+  stored_batch gap;
+  gap.record_count = 12;
+  gap.gap_reason = 3;
+  const auto good = encoded(gap);
+  for (std::size_t at = 0; at < good.size(); ++at)
+    for (int bit = 0; bit < 8; ++bit) {
+      auto bytes = good;
+      bytes[at] = static_cast<char>(bytes[at] ^ (1 << bit));
+      INFO("byte " << at << " bit " << bit);
+      CHECK_FALSE(decoded(bytes));
+    }
+}
+
+TEST_CASE("a changed bit of a batch's header leaves the payload what it was, or none", "[storage]") {
+  const auto good = encoded(sample("payload"));
+  int kept = 0;
+  for (std::size_t at = 0; at < stored_batch::header_bytes; ++at)
+    for (int bit = 0; bit < 8; ++bit) {
+      auto bytes = good;
+      bytes[at] = static_cast<char>(bytes[at] ^ (1 << bit));
+      const auto b = decoded(bytes);
+      if (b && b->gap_reason == 0)
+        CHECK(b->intact());
+      if (b)
+        CHECK((b->payload == "payload" && b->crc == crc32c("payload")));
+      kept += b ? 1 : 0;
+    }
+  CHECK(kept > 100);
 }
 
 TEST_CASE("any changed bit of the payload is noticed", "[storage]") {
@@ -90,7 +165,7 @@ TEST_CASE("any changed bit of the payload is noticed", "[storage]") {
     for (int bit = 0; bit < 8; ++bit) {
       auto bytes = good;
       bytes[at] = static_cast<char>(bytes[at] ^ (1 << bit));
-      const auto b = stored_batch::decode(bytes);
+      const auto b = decoded(bytes);
       REQUIRE(b);
       CHECK_FALSE(b->intact());
     }

@@ -94,7 +94,7 @@ TEST_CASE("stat and verify tell what is in a store", "[store]") {
   damage(b, 1, 1, 9);
   out.str({});
   CHECK(verify(b.settings.directory, out) == 1);
-  CHECK(out.str().find("header not understood") != std::string::npos);
+  CHECK(out.str().find("header is not what was written there") != std::string::npos);
   test::temporary_directory other;
   { storage::environment env(other.path(), 1 << 20, storage::environment::mode::read_write); env.open_table("x"); }
   out.str({});

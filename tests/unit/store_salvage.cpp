@@ -1,9 +1,7 @@
-// Rows that are not what was written, headers with flipped bits, and what a salvage makes of damaged files.
+// Rows that are not what was written, and what a salvage makes of damaged files.
 
 #include "common/storage/row.hpp"
-#include "holdfast/v1/record.pb.h"
-#include "services/store/salvage.hpp"
-#include "store_file_bench.hpp"
+#include "store_stocked.hpp"
 
 #include <cstring>
 #include <sstream>
@@ -13,33 +11,6 @@ using namespace store_test;
 namespace {
 
 constexpr std::size_t page = 4096;
-
-std::string payload(std::uint64_t first, std::uint32_t count, std::size_t bytes) {
-  v1::Batch b;
-  b.add_streams("press");
-  for (std::uint64_t n = first; n < first + count; ++n)
-    b.add_records()->set_data(std::string(bytes, static_cast<char>('a' + n % 26)));
-  return b.SerializeAsString();
-}
-
-/// 200 batches of 3 records; the first 50 are delivered and removed.
-struct stocked : bench {
-  std::string sound;
-
-  stocked() {
-    auto f = open();
-    for (std::uint64_t n = 0; n < 200; ++n)
-      append(*f, payload(n * 3 + 1, 3, n % 5 == 0 ? 2000 : 100), 3);
-    batch_file::update u(*f);
-    u.producer("p", "telemetry", 200, "here");
-    u.delivered("centre", "telemetry", {{1, 150}});
-    u.remove("telemetry", {1, 150});
-    u.commit();
-    f.reset();
-    sound = test::read_file(data());
-  }
-  salvaged looked() const { return salvage({.file = data()}); }
-};
 
 /// Changes the row in the file as a disk does: LMDB writes what is given to it.
 void put_row(const bench& b, const std::string& table, const std::string& key, const std::string& value) {
@@ -143,21 +114,6 @@ TEST_CASE("rows that no record hangs on are left out when they are damaged", "[s
   CHECK(f->links().size() == 1);
   CHECK(f->journals().empty());
   CHECK(f->expiry().marks().empty());
-}
-
-TEST_CASE("a flipped bit in a batch's header hides no record", "[store]") {
-  bench b;
-  { append(*b.open(), payload(1, 10, 50), 10); append(*b.open(), payload(11, 5, 50), 5); }
-  SECTION("fewer records") { damage(b, 1, 4, 2); }
-  SECTION("more records") { damage(b, 1, 4, 11); }
-  SECTION("none") { damage(b, 1, 4, 0); }
-  SECTION("a gap") { damage(b, 1, 2, v1::GAP_REASON_EXPIRED); }
-  auto f = b.open();
-  const auto first = f->read_from("telemetry", 1);
-  CHECK(first->seqs == seq_range{1, 10});
-  CHECK(first->gap_reason == 0);
-  CHECK(first->payload.view() == payload(1, 10, 50));
-  CHECK(f->read_from("telemetry", 5)->seqs == seq_range{1, 10});
 }
 
 TEST_CASE("a salvage of a sound file finds everything and changes nothing", "[store]") {
@@ -267,13 +223,17 @@ TEST_CASE("an empty file is set aside, and what begins has an epoch of its own",
 TEST_CASE("a file cut off anywhere gives what is before the cut", "[store]") {
   stocked b;
   std::uint64_t before = 0;
+  int whole = 0;
   for (std::size_t n = 0; n < b.sound.size(); n += 3 * page + 100) {
     test::write_file(b.data(), b.sound.substr(0, n));
     const auto found = b.looked();
-    CHECK_FALSE(found.complete());
+    INFO(n << " of " << b.sound.size() << ": " << found.text());
+    CHECK((!found.complete() || found.records() == 450));
+    whole += found.complete() ? 1 : 0;
     before = std::max(before, found.records());
   }
   CHECK(before > 200);
+  CHECK(whole <= 1);  // a free page at the end
   test::write_file(b.data(), std::string(50'000, 'x'));
   CHECK(b.looked().classes.empty());
 }

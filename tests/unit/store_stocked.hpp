@@ -1,0 +1,38 @@
+#pragma once
+
+// A store's file with something in it, and what salvage makes of it.
+
+#include "holdfast/v1/record.pb.h"
+#include "services/store/salvage.hpp"
+#include "store_file_bench.hpp"
+
+namespace store_test {
+
+inline std::string payload(std::uint64_t first, std::uint32_t count, std::size_t bytes) {
+  v1::Batch b;
+  b.add_streams("press");
+  for (std::uint64_t n = first; n < first + count; ++n)
+    b.add_records()->set_data(std::string(bytes, static_cast<char>('a' + n % 26)));
+  return b.SerializeAsString();
+}
+
+/// 200 batches of 3 records; the first 50 are delivered and removed.
+struct stocked : bench {
+  std::string sound;
+
+  stocked() {
+    auto f = open();
+    for (std::uint64_t n = 0; n < 200; ++n)
+      append(*f, payload(n * 3 + 1, 3, n % 5 == 0 ? 2000 : 100), 3);
+    batch_file::update u(*f);
+    u.producer("p", "telemetry", 200, "here");
+    u.delivered("centre", "telemetry", {{1, 150}});
+    u.remove("telemetry", {1, 150});
+    u.commit();
+    f.reset();
+    sound = test::read_file(data());
+  }
+  salvaged looked() const { return salvage({.file = data()}); }
+};
+
+} // namespace store_test
