@@ -84,7 +84,9 @@ std::optional<raw_file::page> raw_file::read(std::uint64_t number, bool leaf_onl
   page p{std::string(page_bytes_, '\0')};
   if (!read_all(fd_, p.bytes.data(), page_bytes_, number * page_bytes_) || at<std::uint64_t>(p.bytes, 0) != number)
     return std::nullopt;
-  p.flags = at<std::uint16_t>(p.bytes, 10) & static_cast<std::uint16_t>(~dirty);
+  const auto flags = at<std::uint16_t>(p.bytes, 10);
+  p.flags = flags & static_cast<std::uint16_t>(~dirty);
+  p.whole = (flags & dirty) == 0;  // LMDB clears it before it writes, and takes such a page for one in its own memory
   const std::size_t lower = at<std::uint16_t>(p.bytes, 12);
   const std::size_t upper = at<std::uint16_t>(p.bytes, 14);
   if ((p.flags != leaf && (leaf_only || p.flags != branch)) || lower < header_bytes || lower > upper
@@ -229,7 +231,8 @@ bool raw_file::sound(const std::function<bool()>& stop) {
       return !stopped;
     }) && whole;
   values_ = true;
-  return stopped || (walk_free() && whole);
+  const auto pass = [](std::string_view, std::string_view) { return true; };
+  return stopped || (whole && newest_ && walk(*main_, pass) && walk_free());
 }
 
 raw_file::databases raw_file::named_in(const page& p) const {
@@ -243,14 +246,15 @@ raw_file::databases raw_file::named_in(const page& p) const {
 raw_file::databases raw_file::tables(const std::function<std::uint64_t(const databases&)>& worth) {
   struct start {
     std::uint64_t transaction;
-    std::uint64_t root;
+    database main;
     database free;
   };
   std::vector<start> starts;
   for (std::uint64_t number : {0U, 1U}) {
     std::string meta(header_bytes + 136, '\0');
     if (read_all(fd_, meta.data(), meta.size(), number * page_bytes_) && at<std::uint32_t>(meta, 16) == magic)
-      starts.push_back({at<std::uint64_t>(meta, 144), at<std::uint64_t>(meta, 128),
+      starts.push_back({at<std::uint64_t>(meta, 144),
+                        {at<std::uint64_t>(meta, 128), at<std::uint64_t>(meta, 120)},
                         {at<std::uint64_t>(meta, 80), at<std::uint64_t>(meta, 72)}});
   }
   std::sort(starts.begin(), starts.end(), [](auto& a, auto& b) { return a.transaction > b.transaction; });
@@ -275,9 +279,11 @@ raw_file::databases raw_file::tables(const std::function<std::uint64_t(const dat
   };
   databases best;
   std::uint64_t most = 0;
+  main_.reset();
   free_.reset();
   for (auto& s : starts)
-    if (auto found = collect(s.root); most == 0 && (most = value_in(found)) > 0) {
+    if (auto found = collect(s.main.root); most == 0 && (most = value_in(found)) > 0) {
+      main_ = s.main;
       free_ = s.free;
       best = std::move(found);
       newest_ = starts.size() == 2 && &s == &starts.front();
@@ -290,7 +296,8 @@ raw_file::databases raw_file::tables(const std::function<std::uint64_t(const dat
         if (const auto w = value_in(found); w > most) {
           most = w;
           best = std::move(found);
-          free_.reset();  // is another commit's
+          main_.reset();  // are another commit's
+          free_.reset();
         }
   return best;
 }

@@ -81,7 +81,8 @@ private:
   std::uint64_t page_bytes_ = 4096;
   std::uint64_t pages_ = 0;
   std::vector<bool> seen_;
-  std::optional<database> free_;  // of the meta page that was believed
+  std::optional<database> main_;  // the list of tables, and of free pages, of the meta page that was believed
+  std::optional<database> free_;
   bool newest_ = false;
   bool values_ = true;            // are read
   std::string value_;  // that lies on pages of its own
