@@ -143,9 +143,6 @@ DEVICES = {
     "nothing": lambda number, unit, count: b"",
     "hangs up": None,
 }
-# An answer with the right transaction, function and count is believed: libmodbus compares neither the unit nor the rest of
-# the header. Whoever answers so has the only connection that was made to him.
-BELIEVED = {"other-protocol", "other-unit", "length-lies", "length-zero"}
 
 
 def serve_modbus(give):
@@ -174,7 +171,8 @@ def test_hostile_modbus_devices(directory, report):
                             "devices": [{"name": name, "unit": 1, "period": "100ms", "points": point}]})
         gateway = stack.enter_context(Gateway(directory, sources=sources))
         device = stack.enter_context(LineDevice(port, rate=1000))
-        gateway.wait_running(20)
+        # Not wait_running(): acquisition is "degraded" as soon as the first of these devices is offline.
+        wait_for(lambda: device.confirmed and all(pids(gateway).values()), 20, "records on disk, and every service")
         before, begin = pids(gateway), time.monotonic()
         wait_for(lambda: device.confirmed >= 8000, 90, lambda: device.counts())
         took = time.monotonic() - begin
@@ -189,7 +187,7 @@ def test_hostile_modbus_devices(directory, report):
         archive.verify(origins=None, gaps=True)
         assert not check_lines(archive.streams["good"], device.confirmed)
         assert not check_modbus(archive, units=4, skips=3)
-        believed = {name: values for name in sorted(peers.keys() - BELIEVED) for point_name in ("level", "flow")
+        believed = {name: values for name in sorted(peers) for point_name in ("level", "flow")
                     if (values := [value for value in archive.streams[f"{name}/{point_name}"].values
                                    if value is not None])}
         polls = archive.streams["unit-1/counter"].count

@@ -1,7 +1,7 @@
 #include "services/acquisition/modbus/line.hpp"
 
 #include "services/acquisition/modbus/connect.hpp"
-#include "services/acquisition/modbus/decode.hpp"
+#include "services/acquisition/modbus/reply.hpp"
 
 #include <fmt/core.h>
 #include <linux/tcp.h>
@@ -13,6 +13,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/select.h>
+#include <span>
 #include <string_view>
 #include <sys/socket.h>
 #include <termios.h>
@@ -33,7 +34,6 @@ constexpr unsigned suspect_after = 2;
 constexpr auto quiet = 20ms;
 constexpr auto longest_noise = 300ms;
 constexpr unsigned bits_per_character = 11;
-constexpr std::size_t mbap_bytes = 6; // transaction, protocol, length of what follows
 
 /// Whether the bytes are complete Modbus/TCP frames and nothing else.
 bool whole_frames(std::basic_string_view<unsigned char> bytes) {
@@ -46,8 +46,17 @@ bool whole_frames(std::basic_string_view<unsigned char> bytes) {
   return bytes.empty();
 }
 
-bool is_foreign(int error) {
-  return error == EMBBADDATA || error == EMBBADSLAVE || error == EMBBADCRC || error == EMBMDATA || error == EMBBADEXC;
+std::uint8_t function_of(config::register_table table) {
+  switch (table) {
+  case config::register_table::coil:
+    return MODBUS_FC_READ_COILS;
+  case config::register_table::discrete:
+    return MODBUS_FC_READ_DISCRETE_INPUTS;
+  case config::register_table::input:
+    return MODBUS_FC_READ_INPUT_REGISTERS;
+  default:
+    return MODBUS_FC_READ_HOLDING_REGISTERS;
+  }
 }
 
 /// libmodbus waits with select(), which has no room for higher descriptors and would write past its set.
@@ -165,60 +174,67 @@ answer line::attempt(unsigned unit, const request_group& group, std::chrono::mil
     return {outcome::exception, {}, {}, fmt::format("unit {} is not a Modbus unit number", unit)};
   set_timeouts(m, timeout + wire_time(group));
   received_ = is_tcp() ? bytes_received() : 0;
-  answer a{outcome::values, {}, {}, {}};
-  const bool bits = group.table == config::register_table::coil || group.table == config::register_table::discrete;
-  if (bits)
-    a.bits.resize(group.count);
-  else
-    a.registers.resize(group.count);
-  int got = -1;
-  switch (group.table) {
-  case config::register_table::coil:
-    got = modbus_read_bits(m, group.address, group.count, a.bits.data());
-    break;
-  case config::register_table::discrete:
-    got = modbus_read_input_bits(m, group.address, group.count, a.bits.data());
-    break;
-  case config::register_table::holding:
-    got = modbus_read_registers(m, group.address, group.count, a.registers.data());
-    break;
-  case config::register_table::input:
-    got = modbus_read_input_registers(m, group.address, group.count, a.registers.data());
-    break;
-  }
+  const request asked{++transaction_, static_cast<std::uint8_t>(unit), function_of(group.table), group.address,
+                      group.count};
+  std::array<std::uint8_t, MODBUS_TCP_MAX_ADU_LENGTH> frame{}; // RTU's are shorter
+  const int got = send(asked) ? modbus_receive_confirmation(m, frame.data()) : -1;
   const int error = errno;
   quiet_since_ = clock::now();
-  if (got != group.count)
-    return failure(got >= 0 ? EMBBADDATA : error);
+  if (got < 0)
+    return failure(error);
+  if (got == 0) // serial: libmodbus does not check the CRC of what another unit says
+    return no_answer_of_ours(fmt::format("unit {} instead of {}", frame[0], unit));
+  const auto read = std::span<const std::uint8_t>(frame).first(static_cast<std::size_t>(got));
+  auto r = is_tcp() ? parse_tcp(asked, read) : parse_rtu(asked, read);
+  if (!r.problem.empty())
+    return no_answer_of_ours(r.problem);
   silences_ = 0;
+  if (r.exception != 0)
+    return exception(r.exception);
+  return {outcome::values, std::move(r.registers), std::move(r.bits), {}};
+}
+
+/// libmodbus gives every raw request of a TCP connection the same transaction, by which a late answer could not be
+/// told from ours: there it goes out here.
+bool line::send(const request& asked) {
+  const auto bytes = encode(asked);
+  if (!is_tcp())
+    return modbus_send_raw_request(context_.get(), bytes.data() + mbap_bytes, bytes.size() - mbap_bytes) >= 0;
+  const auto sent = ::send(modbus_get_socket(context_.get()), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+  if (sent >= 0 && static_cast<std::size_t>(sent) != bytes.size())
+    errno = EAGAIN; // the peer takes nothing: the rest of it would have to wait
+  return static_cast<std::size_t>(sent) == bytes.size();
+}
+
+answer line::exception(std::uint8_t code) const {
+  const int error = MODBUS_ENOBASE + code;
+  const bool defined = code < MODBUS_EXCEPTION_MAX && code != MODBUS_EXCEPTION_NOT_DEFINED;
+  answer a{outcome::exception, {}, {},
+           fmt::format("{} answers: {}", name(), defined ? modbus_strerror(error) : fmt::format("exception {}", code))};
+  if (error == EMBXGTAR || error == EMBXGPATH)
+    a.how = outcome::silent;
+  else if (error == EMBXILADD || error == EMBXILVAL)
+    a.how = outcome::refused;
   return a;
 }
 
+answer line::no_answer_of_ours(std::string_view why) {
+  foreign_ = true;
+  return {outcome::silent, {}, {}, fmt::format("answers on {} do not match the requests: {}", name(), why)};
+}
+
 answer line::failure(int error) {
-  answer a{outcome::exception, {}, {}, fmt::format("{} answers: {}", name(), modbus_strerror(error))};
-  if (error == EMBXGTAR || error == EMBXGPATH) {
-    silences_ = 0;
-    a.how = outcome::silent;
-  } else if (error >= EMBXILFUN && error < EMBXGPATH) {
-    silences_ = 0;
-    a.how = error == EMBXILADD || error == EMBXILVAL ? outcome::refused : outcome::exception;
-  } else if (error == ETIMEDOUT) {
-    a.how = outcome::silent;
-    a.detail = fmt::format("no answer on {}", name());
+  if (error == EMBBADDATA || error == EMBBADCRC) // longer than any frame, damaged
+    return no_answer_of_ours(modbus_strerror(error));
+  if (error == ETIMEDOUT) {
     late_ = true;
     // Part of an answer was read and its rest would be taken for the start of the next one; or the peer is gone.
     if (is_tcp() && (bytes_received() != received_ || ++silences_ >= suspect_after))
       close();
-  } else if (is_foreign(error)) {
-    foreign_ = true;
-    a.how = outcome::silent;
-    a.detail = fmt::format("answers on {} do not match the requests: {}", name(), modbus_strerror(error));
-  } else {
-    a.how = outcome::broken;
-    a.detail = fmt::format("{} broke off: {}", name(), modbus_strerror(error));
-    close();
+    return {outcome::silent, {}, {}, fmt::format("no answer on {}", name())};
   }
-  return a;
+  close();
+  return {outcome::broken, {}, {}, fmt::format("{} broke off: {}", name(), modbus_strerror(error))};
 }
 
 /// Before a request: nothing of an earlier one is on the line, and the peer is there. Late answers that have arrived

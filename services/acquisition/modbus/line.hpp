@@ -5,6 +5,7 @@
 
 #include "common/config/config.hpp"
 #include "services/acquisition/modbus/plan.hpp"
+#include "services/acquisition/modbus/reply.hpp"
 
 #include <chrono>
 #include <cstdint>
@@ -12,6 +13,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -72,6 +74,9 @@ private:
   std::string open_tcp(const config::endpoint& at);
   std::string open_serial(const config::serial_line& at);
   answer attempt(unsigned unit, const request_group& group, std::chrono::milliseconds timeout);
+  bool send(const request& asked);
+  answer exception(std::uint8_t code) const;
+  answer no_answer_of_ours(std::string_view why);
   answer failure(int error);
   bool in_step();
   void settle();
@@ -86,6 +91,7 @@ private:
   bool interrupted_ = false;
   bool late_ = false;                    // an answer may still come for a request that was given up
   bool foreign_ = false;                 // an answer to something else was read
+  std::uint16_t transaction_ = 0;        // of the last request, over all connections
   unsigned silences_ = 0;                // in a row, of all devices
   std::uint64_t received_ = 0;           // on this connection, before the request
   clock::time_point quiet_since_{};
