@@ -197,3 +197,37 @@ TEST_CASE("lines for people", "[ctl][render]") {
   CHECK(text == "2026-11-22T15:00:00.000000000Z  telemetry #7  press-7/vibration  \"ok 200\"\n"
                 "2026-11-22T15:00:00.000000000Z  telemetry #8  press-7/vibration  base64:AQI=  [uncertain]\n");
 }
+
+TEST_CASE("lines for people show each kind of value, why records are missing, and a clock that is not set", "[ctl][render]") {
+  auto batch = batch_of();
+  batch.add_records()->set_integer(-3);
+  batch.add_records()->set_unsigned_integer(std::numeric_limits<std::uint64_t>::max());
+  batch.add_records()->set_boolean(true);
+  batch.add_records()->set_boolean(false);
+  batch.add_records()->set_text("say \"hi\"");
+  batch.add_records();
+  const std::pair<v1::GapReason, const char*> reasons[] = {
+    {v1::GAP_REASON_UNSPECIFIED, "unspecified"}, {v1::GAP_REASON_OVERSIZE, "oversize"},
+    {v1::GAP_REASON_EXPIRED, "expired"},         {v1::GAP_REASON_DISPLACED, "displaced"},
+    {v1::GAP_REASON_DAMAGED, "damaged"},         {v1::GAP_REASON_SOURCE_FAILED, "source_failed"},
+    {v1::GAP_REASON_NOT_HELD, "not_held"},       {v1::GAP_REASON_CONFIRMED_BEFORE, "confirmed_before"}};
+  std::string expected = "-3\n18446744073709551615\ntrue\nfalse\n\"say \\\"hi\\\"\"\n-\n";
+  for (auto& [reason, text] : reasons) {
+    auto& gap = *batch.add_records()->mutable_gap();
+    gap.set_count(7);
+    gap.set_reason(reason);
+    expected += std::string("gap of 7 (") + text + ")\n";
+  }
+  std::string text;
+  render::append_human_lines(text, place_of(1), batch);
+  std::string values;
+  std::istringstream in(text);
+  for (std::string line; std::getline(in, line);)
+    values += line.substr(line.find("vibration") + 11) + "\n";
+  CHECK(values == expected);
+
+  batch.set_clock_quality(v1::CLOCK_QUALITY_UNSYNCHRONISED);
+  text.clear();
+  render::batch_lines(place_of(1), batch).append_human(text, 0);
+  CHECK(text == "2026-11-22T15:00:00.000000000Z  telemetry #1  press-7/vibration  -3  [clock unsynchronised]\n");
+}

@@ -123,3 +123,37 @@ TEST_CASE("health: the page loads nothing from elsewhere and writes no markup fr
   for (auto* word : {"http:", "https:", "innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "<link rel=\"style"})
     CHECK_THAT(page, !Contains(word));
 }
+
+TEST_CASE("health: what a process and the machine use is in both texts", "[health]") {
+  health::fleet f("plant", "0.1.0", {{"store", true, false}});
+  speaker store{"store"};
+  f.take(store.heartbeat(), at(0));
+  f.set_usage("store", health::proc::usage{.cpu_seconds = 1.5, .cpu_percent = 12.5, .resident_bytes = 4096,
+                                           .proportional_bytes = 2048, .threads = 6, .open_files = 17,
+                                           .storage = health::proc::io{100, 200}});
+  f.set_machine({.load = health::proc::load{0.5, 0.25, 0.125}, .memory = health::proc::memory{8000, 3000},
+                 .disk = health::proc::disk{"/var/lib/holdfast", 9000, 1000}});
+  const auto seen = f.snapshot(at(100));
+
+  const auto text = health::prometheus_text(*seen);
+  for (auto* line : {"holdfast_process_cpu_percent{instance=\"store\"} 12.5\n",
+                     "holdfast_process_resident_bytes{instance=\"store\"} 4096\n",
+                     "holdfast_process_proportional_bytes{instance=\"store\"} 2048\n",
+                     "holdfast_process_threads{instance=\"store\"} 6\n",
+                     "holdfast_process_open_fds{instance=\"store\"} 17\n",
+                     "holdfast_process_storage_read_bytes_total{instance=\"store\"} 100\n",
+                     "holdfast_process_storage_written_bytes_total{instance=\"store\"} 200\n",
+                     "holdfast_machine_load15 0.125\n", "holdfast_machine_memory_bytes 8000\n",
+                     "holdfast_machine_memory_available_bytes 3000\n",
+                     "holdfast_machine_disk_bytes{directory=\"/var/lib/holdfast\"} 9000\n",
+                     "holdfast_machine_disk_free_bytes{directory=\"/var/lib/holdfast\"} 1000\n"})
+    CHECK_THAT(text, Contains(line));
+
+  const auto status = json::parse(health::status_json(*seen));
+  CHECK(status["services"][0]["usage"]
+        == json{{"cpu_seconds", 1.5}, {"cpu_percent", 12.5}, {"resident_bytes", 4096}, {"proportional_bytes", 2048},
+                {"threads", 6}, {"open_files", 17}, {"storage", {{"read_bytes", 100}, {"written_bytes", 200}}}});
+  CHECK(status["machine"]["memory"] == json{{"total_bytes", 8000}, {"available_bytes", 3000}});
+  CHECK(status["machine"]["disk"]
+        == json{{"directory", "/var/lib/holdfast"}, {"total_bytes", 9000}, {"free_bytes", 1000}});
+}

@@ -1,4 +1,7 @@
+#include "services/watchdog/control.hpp"
 #include "services/watchdog/service_table.hpp"
+
+#include "holdfast/v1/control.pb.h"
 
 #include <catch2/catch.hpp>
 
@@ -56,4 +59,28 @@ TEST_CASE("services run in another directory get the file's full path", "[watchd
   auto g = gateway();
   g.path = "site.yaml";
   CHECK(service_table(g, "store", "/b")[0].command.back().front() == '/');
+}
+
+TEST_CASE("an order to restart reaches the service it names, or is told why not", "[watchdog][services]") {
+  const auto table = service_table(gateway(), "", "/b");
+  v1::ControlRequest request;
+  v1::ControlReply reply;
+  std::vector<std::size_t> ordered;
+  const auto order = [&](std::size_t service) { ordered.push_back(service); };
+  CHECK_FALSE(answer_restart(table, false, request, reply, order));  // another kind of request
+  request.mutable_restart()->set_process("uplink-5g");
+  CHECK(answer_restart(table, true, request, reply, order));
+  CHECK(reply.error() == "failed to restart 'uplink-5g': the watchdog is stopping");
+  CHECK_FALSE(reply.ok());
+  CHECK(ordered.empty());
+  reply.Clear();
+  CHECK(answer_restart(table, false, request, reply, order));
+  CHECK(reply.ok());
+  CHECK(ordered == std::vector<std::size_t>{2});
+  reply.Clear();
+  request.mutable_restart()->set_process("uplink-sat");
+  CHECK(answer_restart(table, false, request, reply, order));
+  CHECK(reply.error() == "failed to restart 'uplink-sat': this watchdog guards " + names(table));
+  CHECK_FALSE(reply.ok());
+  CHECK(ordered.size() == 1);
 }
