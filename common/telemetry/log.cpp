@@ -45,8 +45,8 @@ void open(std::string_view service, level threshold) {
 
 void close() {
   std::lock_guard lock(mutex);
+  pool.reset();  // its thread writes what is queued, and ends, before what it writes with
   logger.reset();
-  pool.reset();
 }
 
 void set_level(level threshold) { threshold_now = threshold; }
