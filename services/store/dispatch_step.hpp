@@ -27,8 +27,8 @@ struct dispatch_step {
 /// A lost range is told as it is; for all else the file is asked.
 inline bool needs_batch(const dispatch_plan::order& o) { return o.how != dispatch_plan::kind::gap; }
 
-/// `found`: what begins at the order's first number, or next behind it. Pure. Of a step that changes nothing in the plan
-/// the same order would come again, in the same turn: what is sent is leased, what is believed nobody holds.
+/// `found`: what begins at the order's first number, or next behind it. Pure. After a step that changes nothing in the
+/// plan the same order would come again, in the same turn: what is sent is leased, what is believed nobody holds.
 inline dispatch_step step_of(const dispatch_plan::order& o, const std::optional<batch>& found) {
   using act = dispatch_step::act;
   const auto from = o.todo.first;
@@ -43,7 +43,8 @@ inline dispatch_step step_of(const dispatch_plan::order& o, const std::optional<
     return {act::skip};
   if (!found || found->seqs.first > from)
     return without(found ? std::min(o.todo.last, found->seqs.first - 1) : o.todo.last, v1::GAP_REASON_NOT_HELD);
-  if (found->gap_reason != 0)  // where even the header is unreadable its extent is a guess: not beyond what is to be sent
+  // Where even the header is unreadable its extent is a guess: never more than what is still to be sent.
+  if (found->gap_reason != 0)
     return without(std::min(found->seqs.last, o.todo.last), found->gap_reason, found->unreadable);
   return {act::send, found->seqs};
 }

@@ -130,7 +130,7 @@ private:
   std::map<std::pair<std::string, std::string>, origin_state> centre_;  // destination, class
   std::map<lease_key, std::set<std::string>> leases_;
   struct grant { connection_id to; std::set<std::pair<std::string, std::uint64_t>> batches; };
-  std::map<std::string, grant> granted_;  // link -> what was ever leased to its present connection, as the store knows it
+  std::map<std::string, grant> granted_;  // link -> all that its present connection was leased
   std::map<std::pair<std::string, std::string>, std::set<std::pair<std::string, std::uint64_t>>> held_;  // dest, link
   std::map<lease_key, std::uint64_t> backlog_since_;  // in the order in which they went as backlog for the first time
   std::set<lease_key> was_live_;
