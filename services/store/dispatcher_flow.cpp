@@ -5,7 +5,7 @@
 #include "common/core/time.hpp"
 #include "common/storage/stored_batch.hpp"
 #include "common/telemetry/log.hpp"
-#include "holdfast/v1/record.pb.h"
+#include "services/store/dispatch_step.hpp"
 
 #include <fmt/format.h>
 
@@ -66,34 +66,23 @@ void dispatcher_state::renew_when_settled() {
 // False: this turn has read enough.
 bool dispatcher_state::carry_out(route_board& board, const std::string& destination, const dispatch_plan::order& o,
                                  int& reads) {
-  using kind = dispatch_plan::kind;
-  auto& plan = board.plan;
-  const auto from = o.todo.first;
-  if (o.how == kind::gap)
-    return send_gap(board, o, o.todo.last, v1::GAP_REASON_CONFIRMED_BEFORE), true;
-  if (reads >= reads_per_turn)
-    return false;
-  const auto found = read(o, reads);
-  if (o.copy && !(found && found->seqs == o.todo && found->gap_reason == 0))
-    return plan.skipped(o), true;  // the other link sent what there was, or asked for it
-  const auto absent = !found ? o.todo.last : std::min(o.todo.last, found->seqs.first - 1);
-  if (!found || found->seqs.first > from) {
-    if (o.how == kind::check)  // nothing to compare with: its word is all there is
-      return believe(plan, destination, o.record_class, {from, absent}), true;
-    return send_gap(board, o, absent, v1::GAP_REASON_NOT_HELD), true;
+  std::optional<batch> found;
+  if (needs_batch(o)) {
+    if (reads >= reads_per_turn)
+      return false;
+    found = read(o, reads);
   }
-  if (found->gap_reason != 0) {
-    // Where even the header is unreadable its extent is a guess: never more than what is still to be sent.
-    const auto last = std::min(found->seqs.last, o.todo.last);
-    if (found->unreadable) {
-      damaged->add();
-      log::error("damaged batch class={} first_seq={} last_seq={}", o.record_class, from, last);
-    }
-    if (o.how == kind::check)
-      return believe(plan, destination, o.record_class, {from, last}), true;
-    return send_gap(board, o, last, found->gap_reason), true;
+  const auto step = step_of(o, found);
+  if (step.damaged) {
+    damaged->add();
+    log::error("damaged batch class={} first_seq={} last_seq={}", o.record_class, step.seqs.first, step.seqs.last);
   }
-  lease(board, o, *found);
+  switch (step.what) {
+    case dispatch_step::act::send: lease(board, o, *found); break;
+    case dispatch_step::act::gap: lease(board, o, {o.record_class, step.seqs, 0, step.reason, {}}); break;
+    case dispatch_step::act::believe: believe(board.plan, destination, o.record_class, step.seqs); break;
+    case dispatch_step::act::skip: board.plan.skipped(o); break;
+  }
   return true;
 }
 
@@ -118,12 +107,6 @@ void dispatcher_state::forget_confirmed(const std::string& record_class) {
   for (auto& [name, board] : boards)
     oldest = std::min(oldest, board.plan.oldest(record_class).value_or(oldest));
   cache->forget_below(record_class, oldest);
-}
-
-void dispatcher_state::send_gap(route_board& board, const dispatch_plan::order& o, std::uint64_t last,
-                                std::uint32_t reason) {
-  const auto most = o.todo.first + (UINT32_MAX - 1);  // a count has 32 bits
-  lease(board, o, {o.record_class, {o.todo.first, std::min(last, most)}, 0, reason, {}});
 }
 
 void dispatcher_state::lease(route_board& board, const dispatch_plan::order& o, const batch& b) {

@@ -83,7 +83,6 @@ struct dispatcher_state {
   /// Batches that every destination has are not read again.
   void forget_confirmed(const std::string& record_class);
   void lease(route_board& board, const dispatch_plan::order& o, const batch& b);
-  void send_gap(route_board& board, const dispatch_plan::order& o, std::uint64_t last, std::uint32_t reason);
   void send_batch(const attached_link& link, const batch& b, dispatch_plan::kind how);
   void renew_when_settled();
   void figures();

@@ -5,6 +5,7 @@
 //   delivery_state.hpp   what each destination has, and so what can go           (core)
 //   delivery_lane.hpp    what one destination lacks of one class                 (core)
 //   dispatch_plan.hpp    which batch goes to which link next                     (core)
+//   dispatch_step.hpp    what that comes to, once it is read                     (core)
 //   route_board.hpp      which link carries what of one destination              (core)
 //   class_policy.hpp     which class gives way to which, and who waits           (core)
 //   expiry.hpp           whose time to live is over                              (core)

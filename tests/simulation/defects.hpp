@@ -21,6 +21,7 @@ enum class defect {
   lease_doubled,              ///< a batch goes over every link at once
   historical_forgotten,       ///< backlog is not marked as such
   window_ignored,             ///< a link gets more than its window
+  connection_untold,          ///< a lease does not say which connection of its link it is for
   delivered_when_sent,        ///< SESSION takes what it wrote to the socket for delivered
   acknowledged_up_to,         ///< SESSION takes an acknowledgement of some for one of all before it
   batches_swapped,            ///< SESSION sends two batches in the wrong order
@@ -42,11 +43,11 @@ enum class defect {
   gap_not_cut,                ///< what one destination was told of a gap removes all of it
 };
 
-inline constexpr std::array<std::string_view, 32> defect_names{
+inline constexpr std::array<std::string_view, 33> defect_names{
   "none", "ack_before_commit", "dispatch_before_commit", "welcome_from_memory", "producer_row_late",
   "head_not_saved", "roll_back_forgotten", "removal_by_any", "removal_unconfirmed", "lease_forgotten",
-  "lease_doubled", "historical_forgotten", "window_ignored", "delivered_when_sent", "acknowledged_up_to",
-  "batches_swapped", "reconnect_forgotten", "archive_ack_before_commit", "duplicates_stored",
+  "lease_doubled", "historical_forgotten", "window_ignored", "connection_untold", "delivered_when_sent",
+  "acknowledged_up_to", "batches_swapped", "reconnect_forgotten", "archive_ack_before_commit", "duplicates_stored",
   "archive_torn", "give_back_forgotten", "refused_stored", "tail_dropped", "classes_mixed", "gaps_untold",
   "position_ahead", "hang_unseen", "drop_untold", "reject_displaced", "gap_too_wide", "expired_early", "gap_not_cut"};
 

@@ -9,9 +9,9 @@ namespace {
 constexpr const char* names[] = {"kill", "kill in commit", "hang", "power cut", "cut", "reset", "slow link",
                                  "store cannot write", "store's disk slow", "archive cannot write",
                                  "archive's disk slow", "kill collector", "kill collector in commit", "drain",
-                                 "bus breaks", "lose archive"};
+                                 "bus breaks", "lose archive", "bus lags"};
 // How often each comes, relative to the others.
-constexpr unsigned weights[] = {6, 6, 2, 1, 8, 5, 3, 2, 4, 2, 2, 2, 3, 1, 4, 1};
+constexpr unsigned weights[] = {6, 6, 2, 1, 8, 5, 3, 2, 4, 2, 2, 2, 3, 1, 4, 1, 3};
 
 } // namespace
 
@@ -33,7 +33,8 @@ std::vector<fault> draw_faults(dice& d, duration length, std::size_t links, std:
     switch (f.what) {
       case type::kill:
       case type::hang:
-      case type::bus_flap: f.which = d.below(links + 2); break;
+      case type::bus_flap:
+      case type::bus_lags: f.which = d.below(links + 2); break;
       case type::archive_fails:
       case type::archive_slow:
       case type::archive_kill:

@@ -14,7 +14,7 @@ inline constexpr duration for_ever = std::chrono::hours(1);
 struct fault {
   enum class type {
     kill, kill_in_commit, hang, power_cut, cut, reset, slow, store_fails, store_slow, archive_fails, archive_slow,
-    archive_kill, archive_kill_in_commit, drain, bus_flap, archive_lost,
+    archive_kill, archive_kill_in_commit, drain, bus_flap, archive_lost, bus_lags,
   };
   type what;
   duration at{};          // from the beginning of the faults

@@ -117,6 +117,15 @@ void oracle::leased(const std::string& destination, const std::string& link, con
            fmt::join(after, ", "));
   leases_[{destination, record_class, r.first}].insert(link);
   held_[{destination, link}].insert({record_class, r.first});
+  granted_[link].batches.insert({record_class, r.first});
+}
+
+void oracle::written(const std::string& link, connection_id id, const std::string& record_class,
+                     std::uint64_t first) const {
+  const auto at = granted_.find(link);
+  if (at == granted_.end() || at->second.to != id || !at->second.batches.contains({record_class, first}))
+    broken("contract 6: batch {} of class {} goes over a connection of link {} that has no lease of it", first,
+           record_class, link);
 }
 
 void oracle::sent(const std::string& destination, const std::string& record_class, std::uint64_t first, bool backlog) {

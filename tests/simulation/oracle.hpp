@@ -47,6 +47,11 @@ public:
   /// `before`, `after`: who holds it as the store counts. One that gave way may have the batch on its way still.
   void leased(const std::string& destination, const std::string& link, const std::string& record_class, seq_range r,
               const std::vector<std::string>& before, const std::vector<std::string>& after);
+  using connection_id = std::pair<std::uint64_t, std::uint64_t>;  // life of the uplink, number in it
+  /// The store knows that this connection of the link stands: what it leases to the link from now on is for this one.
+  void stands(const std::string& link, connection_id id) { granted_[link] = {id, {}}; }
+  /// SESSION writes the batch to its connection.
+  void written(const std::string& link, connection_id id, const std::string& record_class, std::uint64_t first) const;
   /// How the store sends it.
   void sent(const std::string& destination, const std::string& record_class, std::uint64_t first, bool backlog);
   void lease_over(const std::string& destination, const std::string& link, const std::string& record_class,
@@ -124,6 +129,8 @@ private:
   std::map<std::string, std::size_t> kept_;          // class -> batches on the store's disk
   std::map<std::pair<std::string, std::string>, origin_state> centre_;  // destination, class
   std::map<lease_key, std::set<std::string>> leases_;
+  struct grant { connection_id to; std::set<std::pair<std::string, std::uint64_t>> batches; };
+  std::map<std::string, grant> granted_;  // link -> all that its present connection was leased
   std::map<std::pair<std::string, std::string>, std::set<std::pair<std::string, std::uint64_t>>> held_;  // dest, link
   std::map<lease_key, std::uint64_t> backlog_since_;  // in the order in which they went as backlog for the first time
   std::set<lease_key> was_live_;

@@ -128,7 +128,8 @@ std::string site::describe(const fault& f) const {
   switch (f.what) {
     case type::kill:
     case type::hang:
-    case type::bus_flap: which = processes[f.which % processes.size()]->name; break;
+    case type::bus_flap:
+    case type::bus_lags: which = processes[f.which % processes.size()]->name; break;
     case type::cut:
       which = paths[f.which % paths.size()]->name + (f.direction == 0 ? ", to the centre only"
                                                      : f.direction == 1 ? ", from the centre only" : "");
@@ -145,6 +146,11 @@ std::string site::describe(const fault& f) const {
   }
   return fmt::format("{:.3f} s, for {:.3f} s: {} {}", std::chrono::duration<double>(f.at).count(),
                      std::chrono::duration<double>(f.length).count(), f.name(), which);
+}
+
+bus_link& site::bus_of(const fault& f) {
+  const auto i = f.which % processes.size();
+  return i == 0 || i > uplinks.size() ? *acquisition->bus : *uplinks[i - 1]->bus;
 }
 
 void site::begin(const fault& f) {
@@ -179,10 +185,13 @@ void site::begin(const fault& f) {
       archive.origins.clear();
       return model.archive_lost(c.destination);
     case type::drain: return store->command(config.links[f.which % paths.size()].name, v1::LinkCommand::WHAT_DRAIN);
-    case type::bus_flap: {
-      const auto i = f.which % processes.size();
-      auto& bus = i == 0 || i > uplinks.size() ? acquisition->bus : uplinks[i - 1]->bus;
-      return bus->flap();
+    case type::bus_flap: return bus_of(f).flap();
+    case type::bus_lags: {
+      const duration lag = f.direction == 0 ? 2s : 200ms;
+      bus_of(f).slow(lag);
+      if (const auto i = f.which % processes.size(); i > 0 && i <= uplinks.size())
+        w.after(lag, [&at = *paths[i - 1]] { at.reset(); });  // what is for this connection is on its way there
+      return;
     }
   }
 }
@@ -197,6 +206,7 @@ void site::over(const fault& f) {
       return;
     case type::cut: p.cut[gateway] = p.cut[centre] = false; return;
     case type::slow: p.delay = p.usual; return;
+    case type::bus_lags: return bus_of(f).slow({});
     case type::store_slow: disk.slow = {}; return;
     case type::archive_slow: archives[collectors[f.which % collectors.size()]->destination].slow = {}; return;
     case type::drain: return store->command(config.links[f.which % paths.size()].name, v1::LinkCommand::WHAT_UNDRAIN);

@@ -55,6 +55,7 @@ private:
   void plan();
   void begin(const fault& f);
   void over(const fault& f);
+  bus_link& bus_of(const fault& f);
   void run(time_point end);
   void undrain();
   bool settled() const;

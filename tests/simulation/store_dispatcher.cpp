@@ -115,8 +115,9 @@ void dispatcher::on_ready(const std::string& link, std::uint64_t session, std::u
   auto* at = informed_ ? current(link, session, epoch) : nullptr;
   if (at == nullptr)
     return;
-  at->connection = connection;
+  at->connection = process_.w.has(defect::connection_untold) ? 0 : connection;
   site_.model.leases_over(at->destination, link);
+  site_.model.stands(link, {session, connection});
   auto& board = boards_.at(at->destination);
   board.ready(link, process_.w.has(defect::window_ignored) ? UINT64_MAX : window, present());
   board.plan.reconcile(present_there, elsewhere);

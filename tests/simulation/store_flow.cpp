@@ -1,7 +1,7 @@
 // DISPATCHER, the flow: which batch goes over which link next.
 
 #include "common/storage/stored_batch.hpp"
-#include "holdfast/v1/record.pb.h"
+#include "services/store/dispatch_step.hpp"
 #include "tests/simulation/store.hpp"
 #include "tests/simulation/uplink.hpp"
 
@@ -48,34 +48,24 @@ void dispatcher::renew_when_settled() {
 
 bool dispatcher::carry_out(store::dispatch_plan& plan, const std::string& destination,
                            const store::dispatch_plan::order& o, int& reads) {
-  const auto gap = [&](std::uint64_t last, std::uint32_t reason) {
-    lease(plan, destination, o, {o.record_class, {o.todo.first, last}, 0, reason, {}});
-    return true;
-  };
-  if (o.how == kind::gap)
-    return gap(o.todo.last, v1::GAP_REASON_CONFIRMED_BEFORE);
-  if (reads >= reads_per_turn)
-    return false;
-  auto found = cache_.find(o.record_class, o.todo.first);
-  if (!found) {
-    ++reads;
-    found = process_.file->read_from(o.record_class, o.todo.first);
+  std::optional<store::batch> found;
+  if (needs_batch(o)) {
+    if (reads >= reads_per_turn)
+      return false;
+    found = cache_.find(o.record_class, o.todo.first);
+    if (!found) {
+      ++reads;
+      found = process_.file->read_from(o.record_class, o.todo.first);
+    }
   }
-  if (o.copy && !(found && found->seqs == o.todo && found->gap_reason == 0))
-    return plan.skipped(o), true;
-  const auto absent = !found ? o.todo.last : std::min(o.todo.last, found->seqs.first - 1);
-  if (!found || found->seqs.first > o.todo.first) {
-    if (o.how == kind::check)
-      return believe(plan, destination, o.record_class, {o.todo.first, absent}), true;
-    return gap(absent, v1::GAP_REASON_NOT_HELD);
+  using act = store::dispatch_step::act;
+  const auto step = step_of(o, found);
+  switch (step.what) {
+    case act::send: lease(plan, destination, o, *found); break;
+    case act::gap: lease(plan, destination, o, {o.record_class, step.seqs, 0, step.reason, {}}); break;
+    case act::believe: believe(plan, destination, o.record_class, step.seqs); break;
+    case act::skip: plan.skipped(o); break;
   }
-  if (found->gap_reason != 0) {  // one that WRITER stored
-    const auto last = std::min(found->seqs.last, o.todo.last);
-    if (o.how == kind::check)
-      return believe(plan, destination, o.record_class, {o.todo.first, last}), true;
-    return gap(last, found->gap_reason);
-  }
-  lease(plan, destination, o, *found);
   return true;
 }
 

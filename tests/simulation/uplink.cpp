@@ -85,14 +85,17 @@ void uplink_process::on_refusal(std::uint64_t session, v1::LinkRefusal::Reason) 
 
 void uplink_process::on_dispatch(std::uint64_t session, std::uint64_t connection, const wire& m) {
   auto& s = *me_;
-  if (session != s.id || !s.established || connection != s.attempt)
+  if (session != s.id || !s.established)
     return;
+  if (connection != 0 && connection != s.attempt)
+    return w.trace(name, "{} {} was for an earlier connection", m.text, m.seqs.first);
   if (!s.store_reachable || s.hello.asking())
     return;
   if (w.has(defect::batches_swapped) && !s.held_back && w.load.yes(0.1)) {
     s.held_back = m;
     return;
   }
+  site_.model.written(link().name, {s.id, s.attempt}, m.text, m.seqs.first);
   s.line->send(gateway, m);
   if (s.outstanding == 0)
     s.progress = w.now();

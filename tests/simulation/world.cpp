@@ -148,7 +148,7 @@ void bus_link::send(process& from, process& to, time_point& last, task what) {
   if (!up_)
     return;
   auto& w = from.w;
-  last = std::max(last, w.now() + w.load.between(20us, 200us));
+  last = std::max(last, w.now() + slow_ + w.load.between(20us, 200us));
   w.after(last - w.now(), [&from, &to, a = from.life(), b = to.life(), what = std::move(what)]() mutable {
     const bool orphan = !from.alive() || from.life() != a;
     if (to.life() == b && !(orphan && a % 2 == 0))

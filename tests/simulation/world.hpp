@@ -147,6 +147,8 @@ public:
   void to_client(task what) { send(server_, client_, to_client_, std::move(what)); }
   /// The connection breaks, and comes again.
   void flap();
+  /// What is sent from now on takes so much longer: its threads get little of the processor.
+  void slow(duration d) { slow_ = d; }
 
 private:
   void send(process& from, process& to, time_point& last, task what);
@@ -156,6 +158,7 @@ private:
   process& server_;
   std::function<void(bool)> there_;
   bool up_ = false;
+  duration slow_{};
   time_point to_server_{}, to_client_{};
 };
 

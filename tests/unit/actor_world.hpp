@@ -37,6 +37,8 @@ public:
   void disown() { owned_.clear(); }
   /// Messages only; no time passes.
   void run() { scheduler().run(); }
+  /// One message.
+  void step() { scheduler().run_once(); }
   void advance(caf::timespan d, caf::timespan step = std::chrono::milliseconds(1)) {
     run();
     for (caf::timespan t{0}; t < d; t += step) {
