@@ -31,10 +31,10 @@ std::vector<actor::child_spec> components(service::runtime& rt) {
     ctx->sources[acquisition::producer_name(s)] = std::make_shared<actor::slot>();
   ctx->store = rt.bus().open({.kind = bus::socket_kind::dealer, .name = "store.ingest",
                               .connect = {rt.address("store.ingest")}, .identity = rt.instance(), .queue = 0},
-                             [c = ctx.get()](bus::message&& m) { on_store_message(*c, std::move(m)); },
-                             [c = ctx.get()](bool there) {
-                               c->store_reachable = there;
-                               for (auto& [name, slot] : c->sources)
+                             [ctx](bus::message&& m) { on_store_message(*ctx, std::move(m)); },
+                             [ctx](bool there) {
+                               ctx->store_reachable = there;
+                               for (auto& [name, slot] : ctx->sources)
                                  slot->send(acquisition::store_there{there});
                              });
   std::vector<actor::child_spec> children;

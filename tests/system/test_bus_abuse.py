@@ -13,7 +13,7 @@ import zmq
 from holdfast.v1 import dispatch_pb2, envelope_pb2, ingest_pb2, record_pb2
 
 from devices import LineDevice, check_lines
-from harness import PEERS, ArrivalWatch, Gateway, free_port, line_source, wait_for
+from harness import PEERS, SANITIZED, ArrivalWatch, Gateway, free_port, line_source, wait_for
 from peers.looks import peak_mib, pids
 
 RATE = 1000
@@ -88,7 +88,7 @@ def test_floods(directory, report):
         report("longest gap in ms: " + ", ".join(f"{what} {gap:.0f}" for what, gap in gaps.items()))
         report(records=device.confirmed, log_kib=log >> 10, **told, **memory)
         assert pids(gateway, "collector") == before, "the same processes"
-        assert max(memory.values()) <= PEAK_MIB
+        assert SANITIZED or max(memory.values()) <= PEAK_MIB
         assert log <= LOG_BYTES
         assert all(told.values()), "not counted"
         assert max(gaps.values()) <= GAP_MS
@@ -170,7 +170,8 @@ def test_taps_that_never_read(directory, report):
         assert gateway.dump(values=False).verify().streams["good"].count == device.confirmed
         for tap in taps:
             tap.close(0)
-        assert max(memory.values()) <= 2 * PEAK_MIB, "128 MiB for what slow readers may still get, and what the store has"
+        assert SANITIZED or max(memory.values()) <= 2 * PEAK_MIB, \
+            "128 MiB for what slow readers may still get, and what the store has"
         assert pids(gateway) == before
 
 

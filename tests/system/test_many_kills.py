@@ -14,7 +14,8 @@ import sys
 import time
 
 from devices import LineDevice, ModbusPlant, check_lines
-from harness import ArrivalWatch, Commits, Gateway, free_port, line_source, often, processes_of, quantile, wait_for
+from harness import (SANITIZED, ArrivalWatch, Commits, Gateway, free_port, line_source, often, processes_of, quantile,
+                     wait_for)
 
 SHARE = float(os.environ.get("HOLDFAST_KILLS_PERCENT", 100)) / 100
 SEED = int(os.environ.get("HOLDFAST_SEED", time.time_ns() % 10**6))
@@ -24,7 +25,7 @@ BESIDE = ("health", "watchdog")  # not in the data's way: their kills must not b
 COMMITS = {"store": "store", "collector": "collector", "gateway": "store", "gateway and centre": "store"}
 RATES = {"lines": 8000, "urgent": 2000}
 TARGET_MS = {"gateway": 1000, "gateway and centre": 1000}  # a cold start; one service: 300
-BOUND_MS = 3000  # what the test insists on: room for a machine with other work
+BOUND_MS = 8000 if SANITIZED else 3000  # what the test insists on: room for a machine with other work
 
 
 class Kill:

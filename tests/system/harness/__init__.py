@@ -12,10 +12,11 @@
 Service names: store, acquisition, uplink-LINK, health, watchdog, collector, watchdog-collector.
 
 The environment: HOLDFAST_BIN (default <tree>/build/bin), HOLDFAST_BUILD (default: the folder above it),
-HOLDFAST_FIGURES (default BUILD/test-figures.jsonl), HOLDFAST_TEST_DIRECTORY (default /var/tmp: a real disk).
+HOLDFAST_FIGURES (default BUILD/test-figures.jsonl), HOLDFAST_TEST_DIRECTORY (default /var/tmp: a real disk),
+HOLDFAST_SANITIZER_LOG (where sanitized services write findings: bounds of memory and of some times are not theirs).
 """
-from harness.base import (BIN, BUILD, FIGURES, PEERS, PLACE, ROOT, free_port, line_source, merged, new_directory,
-                          quantile, report, wait_for)
+from harness.base import (BIN, BUILD, FIGURES, PEERS, PLACE, ROOT, SANITIZED, free_port, line_source, merged,
+                          new_directory, quantile, report, wait_for)
 from harness.arrivals import ArrivalWatch
 from harness.commits import Commits
 from harness.gateway import Gateway
@@ -23,5 +24,5 @@ from harness.oracle import Archive, Stream
 from harness.processes import Init, executable, processes_of
 
 __all__ = ["ArrivalWatch", "Archive", "BIN", "BUILD", "Commits", "FIGURES", "Gateway", "Init", "PEERS", "PLACE", "ROOT",
-           "Stream", "executable", "free_port", "line_source", "merged", "new_directory", "processes_of", "quantile",
-           "report", "wait_for"]
+           "SANITIZED", "Stream", "executable", "free_port", "line_source", "merged", "new_directory", "processes_of",
+           "quantile", "report", "wait_for"]

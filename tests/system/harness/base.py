@@ -18,6 +18,9 @@ BUILD = pathlib.Path(os.environ.get("HOLDFAST_BUILD",
 FIGURES = pathlib.Path(os.environ.get("HOLDFAST_FIGURES", BUILD / "test-figures.jsonl"))
 PLACE = os.environ.get("HOLDFAST_TEST_DIRECTORY", "/var/tmp")
 PEERS = ROOT / "tests/system/peers"
+# The services are built to find errors: red zones and a quarantine of what was freed count as their memory, and the
+# allocator may be locked for ever in what they fork, so that a file is examined until the time for that is over (5 s).
+SANITIZED = "HOLDFAST_SANITIZER_LOG" in os.environ
 
 sys.path.insert(0, str(BUILD / "messages"))
 
