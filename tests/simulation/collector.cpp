@@ -169,7 +169,8 @@ void collector_process::commit(task then) {
     if (!fresh)
       continue;
     disk_.batches_in_flight.push_back([this, a = a, stray = a.from && !site_.model.lease_held(
-                                                      destination, a.from->link, a.origin.record_class, a.seqs.first)] {
+                                                      destination, a.from->link, a.origin.record_class, a.seqs.first,
+                                                      a.historical)] {
       w.trace(name, "stores {} {} {} to {} of {}", a.gap_reason != 0 ? "gap" : a.historical ? "backlog" : "live",
               a.origin.record_class, a.seqs.first, a.seqs.last, a.from ? a.from->link : "a gap");
       disk_.batches[a.origin][a.seqs.first] = {static_cast<std::uint32_t>(a.seqs.count()), a.crc, a.gap_reason};

@@ -108,14 +108,15 @@ void oracle::reopened(const std::string& record_class, std::size_t batches) cons
 // -- leases -----------------------------------------------------------------------------------------------------------
 
 void oracle::leased(const std::string& destination, const std::string& link, const std::string& record_class,
-                    seq_range r, const std::vector<std::string>& before, const std::vector<std::string>& after) {
+                    seq_range r, bool backlog, const std::vector<std::string>& before,
+                    const std::vector<std::string>& after) {
   const auto holds = [&](auto& all) { return std::find(all.begin(), all.end(), link) != all.end(); };
   if (holds(before))
     broken("contract 6: batch {} of class {} is leased to link {} twice", r.first, record_class, link);
   if (after.size() > 2 || !holds(after))
     broken("contract 6: batch {} of class {} goes over link {} and {} have its leases", r.first, record_class, link,
            fmt::join(after, ", "));
-  leases_[{destination, record_class, r.first}].insert(link);
+  leases_[{destination, record_class, r.first}][link] = backlog;
   held_[{destination, link}].insert({record_class, r.first});
   granted_[link].batches.insert({record_class, r.first});
 }
@@ -156,14 +157,17 @@ void oracle::complete(const std::string& destination, const std::string& record_
   const auto at = leases_.find({destination, record_class, r.first});
   if (at == leases_.end())
     return;
-  for (auto& link : std::set(at->second))
+  for (auto& [link, backlog] : std::map(at->second))
     lease_over(destination, link, record_class, r);
 }
 
 bool oracle::lease_held(const std::string& destination, const std::string& link, const std::string& record_class,
-                        std::uint64_t first) const {
+                        std::uint64_t first, bool backlog) const {
   const auto at = leases_.find({destination, record_class, first});
-  return at != leases_.end() && at->second.contains(link);
+  if (at == leases_.end())
+    return false;
+  const auto held = at->second.find(link);
+  return held != at->second.end() && held->second == backlog;  // what went live before is not what is leased now
 }
 
 // -- the centre -------------------------------------------------------------------------------------------------------

@@ -46,7 +46,7 @@ public:
   void acknowledged(const std::string& producer, std::uint64_t seq) const;
   /// `before`, `after`: who holds it as the store counts. One that gave way may have the batch on its way still.
   void leased(const std::string& destination, const std::string& link, const std::string& record_class, seq_range r,
-              const std::vector<std::string>& before, const std::vector<std::string>& after);
+              bool backlog, const std::vector<std::string>& before, const std::vector<std::string>& after);
   using connection_id = std::pair<std::uint64_t, std::uint64_t>;  // life of the uplink, number in it
   /// The store knows that this connection of the link stands: what it leases to the link from now on is for this one.
   void stands(const std::string& link, connection_id id) { granted_[link] = {id, {}}; }
@@ -89,7 +89,7 @@ public:
   /// Records that gave way while a link had them that carries no longer, behind newer ones of its successor.
   std::uint64_t outlived() const noexcept { return outlived_; }
   bool lease_held(const std::string& destination, const std::string& link, const std::string& record_class,
-                  std::uint64_t first) const;
+                  std::uint64_t first, bool backlog) const;
 
 private:
   struct record { const std::string* stream; std::uint64_t n; };  // n 0: a gap
@@ -128,7 +128,7 @@ private:
   std::map<std::string, std::uint64_t> heads_;
   std::map<std::string, std::size_t> kept_;          // class -> batches on the store's disk
   std::map<std::pair<std::string, std::string>, origin_state> centre_;  // destination, class
-  std::map<lease_key, std::set<std::string>> leases_;
+  std::map<lease_key, std::map<std::string, bool>> leases_;  // link -> as backlog
   struct grant { connection_id to; std::set<std::pair<std::string, std::uint64_t>> batches; };
   std::map<std::string, grant> granted_;  // link -> all that its present connection was leased
   std::map<std::pair<std::string, std::string>, std::set<std::pair<std::string, std::uint64_t>>> held_;  // dest, link

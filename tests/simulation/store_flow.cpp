@@ -82,7 +82,7 @@ void dispatcher::lease(store::dispatch_plan& plan, const std::string& destinatio
   const auto before = plan.holders(b.record_class, b.seqs.first);
   plan.leased(o, b.seqs, bytes + storage::stored_batch::header_bytes, w.now());
   const auto after = plan.holders(b.record_class, b.seqs.first);
-  site_.model.leased(destination, o.link, b.record_class, b.seqs, before, after);
+  site_.model.leased(destination, o.link, b.record_class, b.seqs, o.how == kind::backlog, before, after);
   if (o.how == kind::live || o.how == kind::backlog)
     site_.model.sent(destination, b.record_class, b.seqs.first, o.how == kind::backlog);
   if (w.has(defect::lease_forgotten) && w.load.yes(0.02))
@@ -93,7 +93,7 @@ void dispatcher::lease(store::dispatch_plan& plan, const std::string& destinatio
   if (w.has(defect::lease_doubled))
     for (auto& [link, at] : links_)
       if (link != o.link && at.destination == destination) {
-        site_.model.leased(destination, link, b.record_class, b.seqs, before, after);
+        site_.model.leased(destination, link, b.record_class, b.seqs, o.how == kind::backlog, before, after);
         send_batch(link, b, o.how);
       }
 }
