@@ -7,6 +7,7 @@
 #include "holdfast/v1/record.pb.h"
 #include "holdfast/v1/storage.pb.h"
 #include "services/store/batch_check.hpp"
+#include "services/store/damaged_batch.hpp"
 
 #include <fmt/format.h>
 #include <lmdb.h>
@@ -166,6 +167,7 @@ std::optional<batch> batch_file::read_from(const std::string& record_class, std:
     b.payload = blob(std::string(stored->payload));
     return b;
   }
+  keep_damaged(env_->directory(), record_class, b.seqs.first, e->value);
   b.gap_reason = v1::GAP_REASON_DAMAGED;
   b.unreadable = true;
   return b;

@@ -89,7 +89,7 @@ public:
   const std::map<std::string, std::uint64_t>& heads() const noexcept { return heads_; }
 
   /// The batch or gap that has seq, or the first one after it; nullopt: none. A batch whose checksum is wrong comes
-  /// back without payload, unreadable and with gap_reason GAP_REASON_DAMAGED.
+  /// back without payload, unreadable and with gap_reason GAP_REASON_DAMAGED; its bytes are kept (damaged_batch.hpp).
   std::optional<batch> read_from(const std::string& record_class, std::uint64_t seq);
 
   /// When the batch that begins at or after seq was stored, CLOCK_REALTIME nanoseconds.

@@ -1,5 +1,6 @@
 #include "foreign_lock.hpp"
 #include "holdfast/v1/record.pb.h"
+#include "services/store/damaged_batch.hpp"
 #include "services/store/inspect.hpp"
 #include "small_disk.hpp"
 #include "store_file_bench.hpp"
@@ -27,6 +28,8 @@ TEST_CASE("a damaged payload comes back as a gap of exactly its records", "[stor
   CHECK(gap->gap_reason == v1::GAP_REASON_DAMAGED);
   CHECK(gap->unreadable);
   CHECK(gap->payload.empty());
+  const auto kept = test::read_file(b.settings.directory + "/batch.damaged-telemetry-1");
+  CHECK(kept.substr(kept.size() - 5) == "firs!");
   CHECK(f->read_from("telemetry", 11)->payload.view() == "second");
   CHECK(f->read_from("telemetry", 16)->seqs == seq_range{16, 20});
   batch_file::update u(*f);  // the neighbours are delivered and gone: the damaged one is no longer for that
@@ -35,6 +38,19 @@ TEST_CASE("a damaged payload comes back as a gap of exactly its records", "[stor
   u.commit();
   CHECK(f->read_from("telemetry", 1)->seqs == seq_range{1, 10});
   CHECK(f->read_from("telemetry", 16)->seqs == seq_range{16, 20});
+}
+
+TEST_CASE("of damaged batches so many are kept, and each once", "[store]") {
+  test::temporary_directory dir;
+  const auto path = keep_damaged(dir.path(), "telemetry", 7, "bytes");
+  CHECK(test::read_file(path) == "bytes");
+  CHECK(keep_damaged(dir.path(), "telemetry", 7, "later") == path);
+  CHECK(test::read_file(path) == "bytes");
+  for (std::uint64_t seq = 8; seq < 7 + most_damaged_batches; ++seq)
+    CHECK_FALSE(keep_damaged(dir.path(), "telemetry", seq, "bytes").empty());
+  CHECK(keep_damaged(dir.path(), "telemetry", 1000, "bytes").empty());
+  CHECK(keep_damaged(dir.path(), "telemetry", 7, "bytes") == path);
+  CHECK(keep_damaged(dir.path("nowhere"), "telemetry", 1, "bytes").empty());
 }
 
 TEST_CASE("a damaged header's extent is known from its neighbour or the head", "[store]") {
