@@ -11,6 +11,8 @@ namespace holdfast::config::detail {
 
 namespace {
 
+constexpr std::size_t most_classes = 200;  // each has a table in the store's file, also when it is renamed: 1,024
+
 struct checker {
   const gateway& value;
   const places& where;
@@ -47,6 +49,9 @@ struct checker {
 
   void classes() {
     const auto names = unique_names(value.classes, "class");
+    if (names.size() > most_classes)
+      to.add(at(&value.classes[most_classes].name),
+             std::to_string(names.size()) + " classes: the store has room for " + std::to_string(most_classes));
     for (const auto& s : value.sources)
       known(s.record_class, names, "class", at(&s.record_class, &s));
     for (const auto& d : value.destinations)

@@ -27,6 +27,7 @@ constexpr std::uint32_t version = 1;
 constexpr std::uint16_t meta_flag = 0x08;
 constexpr std::size_t meta_bytes = 152;
 constexpr off_t lock_bytes = 8192;  // at least what LMDB makes of it for 64 readers
+constexpr int most_meta_reads = 8;
 constexpr std::uint64_t most_unwritten_pages = 16;  // seen: one; what is missing in earnest is set aside when it is met
 
 struct meta {
@@ -75,14 +76,24 @@ file_state state_of(const struct stat& s, std::uint64_t transaction) {
   return {s.st_ino, transaction, s.st_ctim.tv_sec * 1'000'000'000 + s.st_ctim.tv_nsec};
 }
 
+// LMDB writes them in turn, one for each transaction. Beside a store that runs they may change between two reads.
+bool in_turn(const meta& even, const meta& odd) {
+  return (even.transaction == 0 && odd.transaction == 0)
+         || (even.transaction % 2 == 0 && odd.transaction % 2 == 1
+             && (even.transaction + 1 == odd.transaction || odd.transaction + 1 == even.transaction));
+}
+
 // The meta pages first: a store that runs beside us writes pages before it promises them.
 facts look(const std::string& path) {
   const descriptor file(path, O_RDONLY);
   struct stat status {};
   if (file.fd < 0 || ::fstat(file.fd, &status) != 0)
     return {};  // what hinders opening it, LMDB says
-  const auto first = read_meta(file.fd, 0);
-  const auto second = first ? read_meta(file.fd, first->page_bytes) : std::nullopt;
+  std::optional<meta> first, second;
+  for (int reads = 0; reads < most_meta_reads && !(first && second && in_turn(*first, *second)); ++reads) {
+    first = read_meta(file.fd, 0);
+    second = first ? read_meta(file.fd, first->page_bytes) : std::nullopt;
+  }
   if (!first || !second)
     return {.damage = fmt::format("{} bytes without LMDB's meta pages", status.st_size), .state = state_of(status, 0)};
   const auto& newer = second->transaction > first->transaction ? *second : *first;
@@ -90,7 +101,9 @@ facts look(const std::string& path) {
     return {};
   facts f{static_cast<std::uint64_t>(status.st_size), (newer.last_page + 1) * newer.page_bytes, newer.page_bytes,
           {}, state_of(status, newer.transaction)};
-  if (f.bytes + most_unwritten_pages * f.page_bytes < f.promised)
+  if (!in_turn(*first, *second))
+    f.damage = fmt::format("meta pages of transactions {} and {}", first->transaction, second->transaction);
+  else if (f.bytes + most_unwritten_pages * f.page_bytes < f.promised)
     f.damage = fmt::format("{} bytes where its meta page promises {}", f.bytes, f.promised);
   return f;
 }

@@ -124,12 +124,16 @@ std::optional<raw_file::node> raw_file::node_at(const page& p, std::size_t begin
 }
 
 std::optional<std::string_view> raw_file::value_of(const node& n) {
-  if ((n.flags & big_value) == 0 || !values_)
+  if ((n.flags & big_value) == 0)
     return n.value;
   std::array<char, header_bytes> header;
   const auto most = pages_ * page_bytes_;
   if (n.child < 2 || n.child >= pages_ || n.bytes > most - n.child * page_bytes_ - header_bytes)
     return std::nullopt;
+  for (auto p = n.child; p <= n.child + (n.bytes + header_bytes - 1) / page_bytes_; ++p)
+    seen_[p] = true;
+  if (!values_)
+    return n.value;
   const auto offset = n.child * page_bytes_;
   if (!read_all(fd_, header.data(), header.size(), offset))
     return std::nullopt;
@@ -199,17 +203,20 @@ bool raw_file::descend(std::uint64_t number, std::string_view from, std::optiona
 }
 
 bool raw_file::walk_free() {
-  return free_ && walk(*free_, [this](std::string_view, std::string_view pages) {
+  bool alone = true;
+  return free_ && walk(*free_, [&](std::string_view, std::string_view pages) {
     for (std::size_t i = sizeof(std::uint64_t); i + sizeof(std::uint64_t) <= pages.size(); i += sizeof(std::uint64_t))
-      if (const auto number = at<std::uint64_t>(pages, i); number < pages_)  // the first tells how many
+      if (const auto number = at<std::uint64_t>(pages, i); number < pages_) {  // the first tells how many
+        alone = alone && !seen_[number];
         seen_[number] = true;
+      }
     return true;
-  }, order::numbers);
+  }, order::numbers) && alone;
 }
 
-void raw_file::strays(const visitor& visit) {
+void raw_file::strays(const visitor& visit, bool all) {
   for (std::uint64_t number = 2; number < pages_; ++number) {
-    const auto p = seen_[number] ? std::nullopt : read(number, true);
+    const auto p = seen_[number] && !all ? std::nullopt : read(number, true);
     for (std::size_t i = 0; p && i < p->nodes.size(); ++i)
       if (const auto value = value_of(p->nodes[i]); value && !visit(p->nodes[i].key, *value))
         return;
@@ -218,9 +225,12 @@ void raw_file::strays(const visitor& visit) {
 
 // Another program's tables may have pages of other kinds.
 bool raw_file::sound(const std::function<bool()>& stop) {
-  const auto all = tables([](auto& found) { return found.contains("meta") ? 1 : 0; });
+  std::uint64_t most = 0;
+  const auto all = of_meta_pages([](auto& found) { return found.contains("meta") ? 1 : 0; }, most);
   if (!all.contains("meta") || !(all.contains("delivery") || all.contains("origins")))
     return true;
+  if (!newest_)
+    return false;
   values_ = false;
   bool stopped = false;
   bool whole = true;
@@ -232,7 +242,7 @@ bool raw_file::sound(const std::function<bool()>& stop) {
     }) && whole;
   values_ = true;
   const auto pass = [](std::string_view, std::string_view) { return true; };
-  return stopped || (whole && newest_ && walk(*main_, pass) && walk_free());
+  return stopped || (whole && walk(*main_, pass) && walk_free());
 }
 
 raw_file::databases raw_file::named_in(const page& p) const {
@@ -243,7 +253,25 @@ raw_file::databases raw_file::named_in(const page& p) const {
   return out;
 }
 
-raw_file::databases raw_file::tables(const std::function<std::uint64_t(const databases&)>& worth) {
+raw_file::databases raw_file::named_below(std::uint64_t root) const {
+  databases out;
+  unsigned most = most_name_pages;
+  const std::function<void(std::uint64_t, unsigned)> look = [&](std::uint64_t number, unsigned depth) {
+    const auto p = depth <= 3 && most-- > 0 ? read(number) : std::nullopt;
+    if (p && p->flags == leaf)
+      out.merge(named_in(*p));
+    for (std::size_t i = 0; p && p->flags == branch && i < p->nodes.size(); ++i)
+      if (most > 0)
+        look(p->nodes[i].child, depth + 1);
+  };
+  look(root, 0);
+  return out;
+}
+
+// The newer one's, if it leads to any. Where the two are not of transactions that follow each other, either number may be
+// what the disk changed: then it is what is worth more.
+raw_file::databases raw_file::of_meta_pages(const std::function<std::uint64_t(const databases&)>& worth,
+                                            std::uint64_t& most) {
   struct start {
     std::uint64_t transaction;
     database main;
@@ -258,47 +286,41 @@ raw_file::databases raw_file::tables(const std::function<std::uint64_t(const dat
                         {at<std::uint64_t>(meta, 80), at<std::uint64_t>(meta, 72)}});
   }
   std::sort(starts.begin(), starts.end(), [](auto& a, auto& b) { return a.transaction > b.transaction; });
-  const auto value_in = [&](const databases& found) {
+  const bool in_turn = starts.size() == 2 && starts[0].transaction - starts[1].transaction == 1;
+  databases best;
+  for (auto& s : starts) {
+    auto found = named_below(s.main.root);
     const auto w = worth(found);
     seen_.assign(pages_, false);  // it may have walked
-    return w;
-  };
-  const auto collect = [this](std::uint64_t root) {
-    databases out;
-    unsigned most = most_name_pages;
-    const std::function<void(std::uint64_t, unsigned)> look = [&](std::uint64_t number, unsigned depth) {
-      const auto p = depth <= 3 && most-- > 0 ? read(number) : std::nullopt;
-      if (p && p->flags == leaf)
-        out.merge(named_in(*p));
-      for (std::size_t i = 0; p && p->flags == branch && i < p->nodes.size(); ++i)
-        if (most > 0)
-          look(p->nodes[i].child, depth + 1);
-    };
-    look(root, 0);
-    return out;
-  };
-  databases best;
+    if (w <= most)
+      continue;
+    most = w;
+    main_ = s.main;
+    free_ = s.free;
+    best = std::move(found);
+    newest_ = in_turn && &s == &starts.front();
+    if (newest_)
+      break;
+  }
+  return best;
+}
+
+raw_file::databases raw_file::tables(const std::function<std::uint64_t(const databases&)>& worth,
+                                     const std::function<bool()>& stop) {
   std::uint64_t most = 0;
-  main_.reset();
-  free_.reset();
-  for (auto& s : starts)
-    if (auto found = collect(s.main.root); most == 0 && (most = value_in(found)) > 0) {
-      main_ = s.main;
-      free_ = s.free;
-      best = std::move(found);
-      newest_ = starts.size() == 2 && &s == &starts.front();
-    }
-  if (newest_)
-    return best;
-  for (std::uint64_t number = 2; number < pages_; ++number)
+  auto best = of_meta_pages(worth, most);
+  for (std::uint64_t number = 2; !newest_ && number < pages_ && !(number % 256 == 0 && stop && stop()); ++number)
     if (const auto p = read(number, true))
-      if (auto found = named_in(*p); !found.empty())
-        if (const auto w = value_in(found); w > most) {
+      if (auto found = named_in(*p); !found.empty()) {
+        const auto w = worth(found);
+        seen_.assign(pages_, false);
+        if (w > most) {
           most = w;
           best = std::move(found);
           main_.reset();  // are another commit's
           free_.reset();
         }
+      }
   return best;
 }
 

@@ -35,17 +35,19 @@ public:
   /// By name, as the newer meta page has them. Where it is not sound or leads to none (newest() is false then), what is
   /// believed is the one that `worth` gives the most: of the other meta page's, and of pages that look like its leaf.
   using databases = std::map<std::string, database>;
-  databases tables(const std::function<std::uint64_t(const databases&)>& worth);
+  /// Looking for such pages ends when `stop` says so.
+  databases tables(const std::function<std::uint64_t(const databases&)>& worth, const std::function<bool()>& stop);
   bool newest() const noexcept { return newest_; }
 
   /// False: enough.
   using visitor = std::function<bool(std::string_view key, std::string_view value)>;
   /// Every entry that can be read, in order. Returns whether these are all.
   bool walk(const database& d, const visitor& visit);
-  /// What is free counts as walked. Returns whether all of that list could be read.
+  /// What is free counts as walked. Returns whether all of that list could be read, and nothing in it had been walked.
   bool walk_free();
-  /// Entries of leaves that no walk has come to: of a table whose branches are damaged.
-  void strays(const visitor& visit);
+  /// Entries of leaves that no walk has come to: of a table whose branches are damaged. Or of all there are: a walk from
+  /// a page that is another's by now has come to the wrong ones.
+  void strays(const visitor& visit, bool all = false);
   /// Whether every page of keys is sound, as far as it comes before `stop` says so. Values are not read.
   bool sound(const std::function<bool()>& stop);
 
@@ -75,6 +77,8 @@ private:
   bool descend(std::uint64_t number, std::string_view from, std::optional<std::string_view> to, unsigned depth,
                const visitor& visit, order by, bool& go_on);
   databases named_in(const page& p) const;
+  databases named_below(std::uint64_t root) const;
+  databases of_meta_pages(const std::function<std::uint64_t(const databases&)>& worth, std::uint64_t& most);
 
   int fd_ = -1;
   std::uint64_t bytes_ = 0;

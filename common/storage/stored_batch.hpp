@@ -22,12 +22,12 @@ struct batch_place {
 ///   8   u32  CRC-32C of the payload
 ///   12  u32  payload length
 ///   16  i64  when it was stored, CLOCK_REALTIME nanoseconds
-///   24  u32  CRC-32C of table, 0x00, key, 0x00 and bytes 8 to 15; of bytes 0 to 23 where there is no payload
+///   24  u32  CRC-32C of table, 0x00, key, 0x00 and the 24 bytes before this
 ///   28  payload
 ///
-/// A crash leaves whole values only (LMDB's transactions); the checksums find what the disk changed later. The payload
-/// says again how many records there are: a flipped bit in what is not sealed costs none. Version 1 ended its header at
-/// 24, and its place is believed.
+/// A crash leaves whole values only (LMDB's transactions); the checksums find what the disk changed later, and the
+/// header's which bit it was, if it was one (over so few bytes a CRC-32C tells all changes of up to five bits apart from
+/// none). Version 1 ended its header at 24, and its place is believed.
 struct stored_batch {
   static constexpr std::size_t header_bytes = 28;
 

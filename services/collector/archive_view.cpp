@@ -1,5 +1,7 @@
 #include "services/collector/archive_view.hpp"
 
+#include "common/storage/row.hpp"
+
 #include <fmt/format.h>
 #include <lmdb.h>
 
@@ -65,7 +67,7 @@ archive_view::origin_rows archive_view::origins() {
     storage::cursor c(t, origins_);
     for (auto e = c.first(); e; e = c.next()) {
       v1::OriginRow row;
-      if (row.ParseFromArray(e->value.data(), static_cast<int>(e->value.size())) && row.id() != 0)
+      if (storage::unseal("origins", e->key, e->value, row) && row.id() != 0)
         found.rows.push_back(std::move(row));
     }
   });

@@ -213,7 +213,7 @@ private:
     place.set_first_seq(first);
     if (!b.intact())
       return "does not match its checksum";
-    if (b.gap_reason != 0) {
+    if (b.payload.empty()) {
       o.read(first, b.record_count);
       render::append_json_gap(text_, place, b.record_count, static_cast<int>(b.gap_reason));
       return {};

@@ -56,7 +56,9 @@ batch_content content_of(const storage::stored_batch& b) noexcept {
   if (b.payload.empty())
     return {b.record_count, b.gap_reason != 0, b.sealed};
   if (crc32c(b.payload) != b.crc)
-    return {b.record_count, false, false};
+    return {b.record_count, false, b.sealed};
+  if (b.sealed)
+    return {b.record_count, true, true};
   const auto records = count_records(b.payload).value_or(0);
   return {records > 0 ? records : b.record_count, true, records > 0};
 }

@@ -12,8 +12,8 @@ namespace holdfast::store {
 /// The number of a record is its place in the batch, so a wrong count would shift every number behind it.
 std::optional<std::uint64_t> count_records(std::string_view batch) noexcept;
 
-/// What a stored batch holds. The payload has the last word on how many records there are, and on whether it is one: a
-/// bit that flips in the header must hide none.
+/// What a stored batch holds. The header of layout 1 has no checksum: there the payload has the last word on how many
+/// records there are, and on whether it is one, for a bit that flips in the header must hide none.
 struct batch_content {
   std::uint64_t records = 0;
   bool whole = false;

@@ -2,9 +2,11 @@
 
 #include "common/storage/damage_exit.hpp"
 #include "common/storage/lmdb.hpp"
+#include "common/storage/row.hpp"
 #include "common/storage/stored_batch.hpp"
 #include "holdfast/v1/storage.pb.h"
 #include "services/store/batch_file.hpp"
+#include "services/store/row_types.hpp"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -99,7 +101,7 @@ std::optional<v1::StoreIdentity> identity(storage::environment& env) {
   storage::txn t(env, storage::txn::kind::read);
   auto row = t.get(*meta, "store");
   v1::StoreIdentity id;
-  if (!row || !id.ParseFromArray(row->data(), static_cast<int>(row->size())))
+  if (!row || !storage::unseal("meta", "store", *row, id))
     return std::nullopt;
   return id;
 }
@@ -114,7 +116,7 @@ nlohmann::ordered_json deliveries(storage::environment& env) {
   for (auto e = c.first(); e; e = c.next()) {
     v1::DeliveryRow row;
     const auto cut = e->key.find('\0');
-    if (cut == std::string_view::npos || !row.ParseFromArray(e->value.data(), static_cast<int>(e->value.size())))
+    if (cut == std::string_view::npos || !storage::unseal("delivery", e->key, e->value, row))
       continue;
     std::uint64_t records = 0;
     for (auto& r : row.ranges())
@@ -161,6 +163,22 @@ std::vector<std::string> classes_lost(storage::environment& env) {
   return lost;
 }
 
+std::vector<std::string> rows_damaged(storage::environment& env) {
+  std::vector<std::string> damaged;
+  for (const std::string name : row_tables)
+    if (const auto table = env.open_table(name)) {
+      storage::txn t(env, storage::txn::kind::read);
+      storage::cursor c(t, *table);
+      std::string before;
+      for (auto e = c.first(); e && e->key > before; e = c.next()) {
+        before = e->key;
+        if (const auto row = row_of(name, e->key); row && !storage::unseal(name, e->key, e->value, *row))
+          damaged.push_back(fmt::format("{}: the row of \"{}\" is not what was written", name, e->key));
+      }
+    }
+  return damaged;
+}
+
 int guarded(const std::string& directory, std::ostream& out, const std::function<int(storage::environment&)>& work) {
   const storage::damage_exit guard(directory);
   try {
@@ -203,10 +221,12 @@ int stat(const std::string& directory, bool json, std::ostream& out) {
 
 int verify(const std::string& directory, std::ostream& out) {
   return guarded(directory, out, [&](storage::environment& env) {
-    const auto lost = classes_lost(env);
-    for (auto& p : lost)
-      out << p << '\n';
-    auto problems = lost.size();
+    std::size_t problems = 0;
+    for (auto& found : {classes_lost(env), rows_damaged(env)})
+      for (auto& p : found) {
+        out << p << '\n';
+        ++problems;
+      }
     each_class(env, [&](const std::string& name, storage::table t) {
       const auto s = walk(env, name, t, true);
       for (auto& p : s.problems)

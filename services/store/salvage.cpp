@@ -9,6 +9,7 @@
 #include "holdfast/v1/record.pb.h"
 #include "services/store/batch_check.hpp"
 #include "services/store/batch_file.hpp"
+#include "services/store/row_types.hpp"
 #include "services/store/salvage_copy.hpp"
 
 #include <fmt/format.h>
@@ -29,45 +30,26 @@ constexpr std::string_view class_prefix = "class/";
 constexpr std::uint64_t most_gap_rows = 1024;   // of 2^32 records each: a head beyond belief
 constexpr std::uint64_t spare_bytes = 256 << 20;
 
-std::unique_ptr<google::protobuf::Message> row_of(const std::string& table, std::string_view key) {
-  if (table == "classes")
-    return std::make_unique<v1::ClassRow>();
-  if (table == "producers")
-    return std::make_unique<v1::ProducerRow>();
-  if (table == "delivery")
-    return std::make_unique<v1::DeliveryRow>();
-  if (table == "links")
-    return std::make_unique<v1::LinkRow>();
-  if (table == "journal")
-    return std::make_unique<v1::JournalRow>();
-  if (key == "store")
-    return std::make_unique<v1::StoreIdentity>();
-  if (key == "expiry")
-    return std::make_unique<v1::ExpiryRow>();
-  return nullptr;  // "meta" has marks beside them
-}
-
 class salvager {
 public:
   explicit salvager(const salvage_options& o)
       : o_(o), file_(o.file), copy_(o.into, fs::file_size(o.file) + spare_bytes) {}
 
   salvaged work() {
-    tables_ = file_.tables([this](auto& found) { return worth(found); });
+    tables_ = file_.tables([this](auto& found) { return worth(found); }, [this] { return stopped(); });
     if (tables_.contains("origins"))
       throw storage::error(EINVAL, fmt::format("failed to salvage {}: it is a collector's archive", o_.file));
     if (tables_.empty())
       out_.problems.emplace_back("it has no list of tables");
     else if (!file_.newest())
       out_.problems.emplace_back("its newest list of tables cannot be read: the last commit may be missing");
-    for (const std::string name : {"meta", "classes", "producers", "delivery", "links", "journal"})
+    for (const std::string name : row_tables)
       read_rows(name);
     read_confirmed();
     for (auto& [name, where] : tables_)
       if (name.starts_with(class_prefix))
         read_class(name, where);
-    if (!torn_.empty())
-      read_strays();
+    read_strays();
     for (auto& [name, lane] : out_.classes)
       close(name, lane);
     write_rows();
@@ -165,21 +147,31 @@ private:
   }
 
   // Of leaves that a damaged branch led to, and of entries out of order, only the seal says whose they are: without, they
-  // are the only class's that lacks any.
+  // are the only class's that lacks any, where all else is known. To what the last commit brought nothing leads where its
+  // list of tables is lost, or another lies there: then what is free is in use. What comes so that is delivered already
+  // is compared, not sent again.
   void read_strays() {
     for (auto& name : torn_)
       out_.problems.push_back(fmt::format("class {}: not all of its pages can be read", name));
-    if (torn_.empty() || !bad_.empty() || !file_.walk_free())
+    stale_ = !file_.newest() || !file_.walk_free() || (!torn_.empty() && !bad_.empty());
+    if (stale_ && file_.newest())
+      out_.problems.emplace_back("its list of tables, or of free pages, is not of the last commit");
+    auto names = torn_;
+    for (auto& [name, lane] : out_.classes)
+      if (stale_)
+        names.push_back(name);
+    if (names.empty())
       return;
     file_.strays([&](std::string_view key, std::string_view value) {
-      for (auto& name : torn_)
+      for (auto& name : names)
         take(name, key, value, false);
       return !stopped();
-    });
+    }, stale_);
   }
 
   bool still_its(const std::string& name, seq_range r, const storage::stored_batch& b) const {
-    return (b.sealed || torn_.size() == 1) && !b.payload.empty() && !everywhere(name, r);
+    const bool known = b.sealed || (!stale_ && bad_.empty() && torn_ == std::vector{name});
+    return known && !b.payload.empty() && !everywhere(name, r);
   }
 
   void take(const std::string& name, std::string_view key, std::string_view value, bool reached) {
@@ -191,7 +183,7 @@ private:
       return;
     const seq_range seqs{first, first + content.records - 1};
     auto& held = held_[name];
-    const bool given = !given_.contains(name) || seqs.last <= given_.at(name);  // version 1's key has no checksum
+    const bool given = stored->sealed || !given_.contains(name) || seqs.last <= given_.at(name);
     if (!given || held.touches(seqs) || (!reached && !still_its(name, seqs, *stored)))
       return;
     held.insert(seqs);
@@ -272,6 +264,7 @@ private:
   std::map<std::string, std::vector<range_set>> confirmed_;             // class -> of each destination
   std::map<std::string, std::uint64_t> given_;                          // class -> highest number, as its row says
   std::map<std::string, range_set> held_;
+  bool stale_ = false;                                                  // the list of tables, or of free pages
   std::vector<std::string> torn_;                                       // classes
   salvaged out_;
   bool go_on_ = true;

@@ -136,6 +136,16 @@ TEST_CASE("words", "[config]") {
          {"watchdog:\n  strategy: one_for_one", 2, "expected one of one-for-one, rest-for-one"}});
 }
 
+TEST_CASE("more classes than the store's file has room for", "[config]") {
+  std::string text = "destinations: [{name: d}]\n" + link_to("d") + "classes:\n";
+  for (int i = 0; i < 200; ++i)
+    text += "  - {name: c" + std::to_string(i) + "}\n";
+  CHECK(load_text(text, "t").problems.empty());
+  const auto problems = load_text(text + "  - {name: last}\n", "t").problems;
+  REQUIRE(problems.size() == 1);
+  CHECK(problems.front().text.find("201 classes: the store has room for 200") != std::string::npos);
+}
+
 TEST_CASE("a class that no destination wants", "[config]") {
   const std::string text = "class 'x' is wanted by no destination; its records would fill the store";
   const std::string signals = "type: simulator\n    signals: [{name: s}]";

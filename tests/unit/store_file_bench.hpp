@@ -57,4 +57,17 @@ inline void damage(const bench& b, std::uint64_t seq, int at, char to) {
   });
 }
 
+/// Writes a batch anew as layout 1 had it, with a number of records of one's choice.
+inline void in_first_layout(const bench& b, std::uint64_t seq, char records) {
+  b.meddle([&](storage::environment& env) {
+    const auto rows = *env.open_table("class/telemetry");
+    storage::txn t(env, storage::txn::kind::write);
+    std::string value(*t.get(rows, storage::seq_key(seq)));
+    value[0] = value[1] = 1;
+    value[4] = records;
+    t.put(rows, storage::seq_key(seq), value.erase(24, 4));
+    t.commit();
+  });
+}
+
 } // namespace store_test
