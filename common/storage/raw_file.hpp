@@ -75,6 +75,7 @@ private:
   bool descend(std::uint64_t number, std::string_view from, std::optional<std::string_view> to, unsigned depth,
                const visitor& visit, order by, bool& go_on);
   databases named_in(const page& p) const;
+  databases named_below(std::uint64_t root) const;
 
   int fd_ = -1;
   std::uint64_t bytes_ = 0;
