@@ -215,3 +215,11 @@ class LineDevice:
 def LineSender(port, **settings):
     """A device without confirm: writes and forgets."""
     return LineDevice(port, confirm=False, **settings)
+
+
+def arrived_once(gateway, device, stream="lines"):
+    """Ends the device, or waits for its end: each of its lines is at the centre, once."""
+    device.wait() if device.total else device.finish()
+    assert not device.errors
+    gateway.wait_delivered(device.confirmed)
+    assert not check_lines(gateway.dump().verify().streams[stream], device.confirmed)
