@@ -37,10 +37,8 @@ public:
 
   int run() {
     learn_origins();
-    if (options_.stats_only) {
-      print_origins();
-      return code();
-    }
+    if (options_.stats_only)
+      return print_origins();
     bool more = true;
     for (; !stopped() && (more || options_.follow); learn_origins()) {
       more = options_.arrival_order ? by_arrival() : by_seq();
@@ -82,10 +80,11 @@ private:
       errors_ += fmt::format("failed to read {}: origins are damaged, with all that is theirs\n", options_.directory);
   }
 
-  void print_origins() {
+  int print_origins() {
     for (auto& [id, o] : known_)
       text_ += o.sum();
     write_out();
+    return code();
   }
 
   // True: there may be more right now. Each origin goes on by itself: the hole of one, such as the last epoch of a
@@ -135,15 +134,13 @@ private:
     }
     if (o.next > o.last())
       return false;
-    if (n == 0)  // what arrived cannot be found from here
-      skip(o, view_.readable_after(view_.index(), prefix, o.next, o.last()).value_or(o.last() + 1));
+    if (n == 0) {  // what arrived cannot be found from here
+      const auto to = view_.readable_after(view_.index(), prefix, o.next, o.last()).value_or(o.last() + 1);
+      if (options_.follow)
+        tell_lost(o, to - 1);
+      o.next = to;
+    }
     return true;
-  }
-
-  void skip(dump_progress& o, std::uint64_t to) {
-    if (options_.follow)
-      tell_lost(o, to - 1);
-    o.next = to;
   }
 
   bool by_arrival() {

@@ -9,8 +9,9 @@ import time
 
 from holdfast.v1 import wire_pb2
 
-from devices import LineDevice, ModbusPlant, check_lines, check_modbus
+from devices import LineDevice, check_lines
 from harness import Gateway, free_port, line_source, wait_for
+from modbus_plant import ModbusPlant, check_modbus
 from peers import relay as r
 from peers.looks import peak_mib, pids
 from test_links import QUICK, delivered_once, silence, welcome_then

@@ -11,8 +11,9 @@ import statistics
 import threading
 import time
 
-from devices import LineDevice, LineSender, ModbusPlant, check_lines, check_modbus
+from devices import LineDevice, LineSender, check_lines
 from harness import SANITIZED, ArrivalWatch, Gateway, executable, free_port, line_source, wait_for
+from modbus_plant import ModbusPlant, check_modbus
 
 KILLS = int(os.environ.get("HOLDFAST_KILLS", 20))
 SEED = int(os.environ.get("HOLDFAST_SEED", time.time_ns() % 10**6))

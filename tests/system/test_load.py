@@ -1,8 +1,9 @@
 """All at once and nothing goes wrong: lines at full speed beside twenty polled units."""
 import time
 
-from devices import LineDevice, ModbusPlant, check_lines, check_modbus
+from devices import LineDevice, check_lines
 from harness import ArrivalWatch, Gateway, free_port, line_source, quantile, wait_for
+from modbus_plant import ModbusPlant, check_modbus
 
 LINES = 200_000
 UNITS, PERIOD_MS, POLLED_S = 20, 100, 6

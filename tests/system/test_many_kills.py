@@ -13,9 +13,10 @@ import signal
 import sys
 import time
 
-from devices import LineDevice, ModbusPlant, check_lines
+from devices import LineDevice, check_lines
 from harness import (SANITIZED, ArrivalWatch, Commits, Gateway, free_port, line_source, often, processes_of, quantile,
                      wait_for)
+from modbus_plant import ModbusPlant
 
 SHARE = float(os.environ.get("HOLDFAST_KILLS_PERCENT", 100)) / 100
 SEED = int(os.environ.get("HOLDFAST_SEED", time.time_ns() % 10**6))

@@ -5,8 +5,9 @@ HOLDFAST_OUTAGE_SECONDS: how long (60).
 import os
 import time
 
-from devices import LineDevice, ModbusPlant, check_lines, check_modbus
+from devices import LineDevice, check_lines
 from harness import ArrivalWatch, Gateway, free_port, line_source, wait_for
+from modbus_plant import ModbusPlant, check_modbus
 
 OUTAGE_S = float(os.environ.get("HOLDFAST_OUTAGE_SECONDS", 60))
 RATE = 2000

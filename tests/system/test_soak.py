@@ -15,9 +15,10 @@ import random
 import signal
 import time
 
-from devices import LineDevice, ModbusPlant, check_lines, check_modbus
+from devices import LineDevice, check_lines
 from harness import SANITIZED, Gateway, free_port, line_source, often, wait_for
 from harness.lives import Life, Lives, Sample, slope
+from modbus_plant import ModbusPlant, check_modbus
 from peers.relay import Relay
 
 LONG = bool(os.environ.get("HOLDFAST_LONG"))

@@ -6,9 +6,8 @@ import subprocess
 import sys
 import threading
 
-import devices
-from devices import check_modbus
 from harness import PEERS, Gateway, free_port, wait_for
+from modbus_plant import POINTS, check_modbus
 from peers.datagrams import send_datagrams
 from peers.looks import wait_component
 from peers.pty_pair import PtyPair
@@ -162,10 +161,10 @@ def test_modbus_rtu(directory, report):
         try:
             assert plant.stdout.readline().strip() == b"READY"
             source = {"name": "bus", "type": "modbus-rtu", "device": bus.gateway, "baud": 115200, "devices": [
-                {"name": f"unit-{unit}", "unit": unit, "period": "50ms", "points": devices.POINTS}
+                {"name": f"unit-{unit}", "unit": unit, "period": "50ms", "points": POINTS}
                 for unit in range(1, units + 1)]}
             with Gateway(directory, sources=[source]) as gateway:
-                wait_for(lambda: gateway.archived() >= 40 * units * len(devices.POINTS), 30,
+                wait_for(lambda: gateway.archived() >= 40 * units * len(POINTS), 30,
                          lambda: f"{gateway.archived()} records", interval=0.05)
                 gateway.stop_gateway()
                 archive = gateway.dump().verify()

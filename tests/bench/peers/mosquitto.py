@@ -3,12 +3,14 @@
 
 import os
 import select
-import socket
 import sys
 import time
 
 sys.dont_write_bytecode = True  # no __pycache__ in the source tree
 import common  # noqa: E402
+import mqtt  # noqa: E402
+import runs  # noqa: E402
+from children import TCP_ESTABLISHED, Children, CpuClock, tcp_table, wait_for, wait_for_listeners  # noqa: E402
 
 # mosquitto keeps its messages in memory and writes the whole of them to one file (with an fsync
 # and a rename) now and then; a PUBACK never waits for that.
@@ -66,132 +68,9 @@ try_private false
 notifications false
 restart_timeout 1
 """
-PUBLISH_QOS_1 = b"\x32"
-RECEIVE_BYTES = 1 << 20
-
-
-# -- MQTT 3.1.1, as little as it takes ---------------------------------------------
-
-
-def topic_of(n):
-    """Returns the topic of a shard; all have the same length."""
-    return b"d/%03d" % n
-
-
-def mqtt_string(text):
-    """Returns `text` with the length in front."""
-    return len(text).to_bytes(2, "big") + text
-
-
-def mqtt_exchange(connection, packet, answer):
-    """Sends a short packet and takes the answer, which is known to the byte."""
-    connection.sendall(packet)
-    got = connection.recv(len(answer), socket.MSG_WAITALL)
-    if got != answer:
-        raise common.PeerError(f"failed to talk to the broker: got {got!r} for {packet!r}")
-
-
-def mqtt_connect(port, name):
-    """Returns a socket on which a clean session is open."""
-    connection = socket.create_connection(("127.0.0.1", port), 10.0)
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    body = mqtt_string(b"MQTT") + b"\x04\x02\x00\x00" + mqtt_string(name)
-    mqtt_exchange(connection, bytes([0x10, len(body)]) + body, b"\x20\x02\x00\x00")
-    return connection
-
-
-class Layout:
-    """Where things are in a PUBLISH; all packets of a run have the same length."""
-
-    def __init__(self, size):
-        rest = 2 + len(topic_of(0)) + 2 + size
-        if not 128 <= rest < 16384:
-            raise common.PeerError(f"failed to lay out a packet: size {size} is out of range")
-        self.head = bytes([rest & 127 | 128, rest >> 7])
-        self.identifier = 3 + 2 + len(topic_of(0))
-        self.payload = self.identifier + 2
-        self.stride = self.payload + size
 
 
 # -- load generator ----------------------------------------------------------------
-
-
-class Publisher:
-    """One connection that sends packets encoded beforehand, a window at a time."""
-
-    def __init__(self, port, n, first, count, size):
-        self.layout_ = Layout(size)
-        self.packets_ = memoryview(self._encode(n, first, count, size))
-        self.sent_ = 0  # bytes
-        self.acknowledged_ = 0  # bytes of PUBACK packets, 4 each
-        self.connection = mqtt_connect(port, b"publisher-%03d" % n)
-        self.connection.setblocking(False)
-
-    def _encode(self, n, first, count, size):
-        head = PUBLISH_QOS_1 + self.layout_.head + mqtt_string(topic_of(n)) + b"\0\0"
-        lines = common.make_block(first, count, size)
-        packets = bytearray(b"".join(head + lines[at:at + size]
-                                     for at in range(0, len(lines), size)))
-        numbers = [k % 65535 + 1 for k in range(count)]
-        at, stride = self.layout_.identifier, self.layout_.stride
-        packets[at::stride] = bytes(number >> 8 for number in numbers)
-        packets[at + 1::stride] = bytes(number & 255 for number in numbers)
-        return packets
-
-    def turn(self, window):
-        """Takes the PUBACKs there are and sends as much as the window allows."""
-        try:
-            got = self.connection.recv(RECEIVE_BYTES)
-            if not got:
-                raise common.PeerError("failed to publish: the broker closed the connection")
-            self.acknowledged_ += len(got)
-        except BlockingIOError:
-            pass
-        end = min(len(self.packets_), (self.acknowledged_ // 4 + window) * self.layout_.stride)
-        try:
-            while self.sent_ < end:
-                self.sent_ += self.connection.send(self.packets_[self.sent_:end])
-        except BlockingIOError:
-            pass
-
-
-class Subscriber:
-    """One connection that appends payloads to a file, then acknowledges them."""
-
-    def __init__(self, port, n, size, out):
-        self.layout_ = Layout(size)
-        self.out_ = out
-        self.pending_ = bytearray()
-        self.acknowledgements_ = b""
-        self.connection = mqtt_connect(port, b"subscriber-%03d" % n)
-        body = b"\0\1" + mqtt_string(topic_of(n)) + b"\1"
-        mqtt_exchange(self.connection, bytes([0x82, len(body)]) + body, b"\x90\x03\x00\x01\x01")
-
-    def receive(self):
-        """Writes the payloads that have come; returns how many."""
-        got = self.connection.recv(RECEIVE_BYTES)
-        if not got:
-            raise common.PeerError("failed to receive: the broker closed the connection")
-        self.pending_ += got
-        layout = self.layout_
-        count = len(self.pending_) // layout.stride
-        if count == 0:
-            return 0
-        packets = bytes(self.pending_[:count * layout.stride])
-        del self.pending_[:len(packets)]
-        self.out_.write(b"".join([packets[at + layout.payload:at + layout.stride]
-                                  for at in range(0, len(packets), layout.stride)]))
-        answer = bytearray(b"\x40\x02\0\0" * count)
-        answer[2::4] = packets[layout.identifier::layout.stride]
-        answer[3::4] = packets[layout.identifier + 1::layout.stride]
-        self.acknowledgements_ += answer
-        return count
-
-    def acknowledge(self):
-        """Sends the PUBACKs for what receive() has written."""
-        if self.acknowledgements_:
-            self.connection.sendall(self.acknowledgements_)
-            self.acknowledgements_ = b""
 
 
 class Load:
@@ -206,9 +85,9 @@ class Load:
         bounds = [options.records * n // shards for n in range(shards + 1)]
         self.subscribers_ = {}
         for n in range(shards):
-            subscriber = Subscriber(centre, n, options.size, out)
+            subscriber = mqtt.Subscriber(centre, n, options.size, out)
             self.subscribers_[subscriber.connection.fileno()] = subscriber
-        self.publishers_ = [Publisher(edge, n, bounds[n], bounds[n + 1] - bounds[n], options.size)
+        self.publishers_ = [mqtt.Publisher(edge, n, bounds[n], bounds[n + 1] - bounds[n], options.size)
                             for n in range(shards)]
 
     def run(self, records, deadline, children):
@@ -254,39 +133,39 @@ class Load:
 def start_brokers(directory, settings, children):
     """Starts the centre, then the edge with its bridges; returns (edge, centre) ports."""
     edge, centre = common.free_ports(2)
-    bridges = "".join(BRIDGE.format(n=n, centre=centre, topic=topic_of(n).decode())
+    bridges = "".join(BRIDGE.format(n=n, centre=centre, topic=mqtt.topic_of(n).decode())
                       for n in range(settings["shards"]))
     for name, port, tail in (("centre", centre, ""), ("edge", edge, bridges)):
         place = os.path.join(directory, name)
         os.makedirs(place)
         with open(place + ".conf", "w", encoding="utf-8") as out:
             out.write(BROKER.format(port=port, directory=place, **settings) + tail)
-        children.start(name, [common.find_program("mosquitto"), "-c", place + ".conf"])
-        common.wait_for_listeners([port], children)
+        children.start(name, [runs.find_program("mosquitto"), "-c", place + ".conf"])
+        wait_for_listeners([port], children)
 
     def bridged():
-        return settings["shards"] == sum(remote == centre and state == common.TCP_ESTABLISHED
-                                         for _, remote, state in common.tcp_table())
-    common.wait_for(bridged, "the bridge", children)
+        return settings["shards"] == sum(remote == centre and state == TCP_ESTABLISHED
+                                         for _, remote, state in tcp_table())
+    wait_for(bridged, "the bridge", children)
     return edge, centre
 
 
 def run_variant(variant, directory, options):
     """Runs one variant in `directory`; returns its result."""
-    settings = common.settings_of(VARIANTS, variant, options)
+    settings = runs.settings_of(VARIANTS, variant, options)
     path = os.path.join(directory, "arrived.log")
     about = {
         "durability": DURABILITY[variant],
-        "versions": {"mosquitto": common.first_line([common.find_program("mosquitto"), "-h"])},
+        "versions": {"mosquitto": runs.first_line([runs.find_program("mosquitto"), "-h"])},
         "settings": settings,
         "sync_cost_ms": common.sync_cost_ms(directory),
     }
-    children = common.Children(directory)
+    children = Children(directory)
     try:
         ports = start_brokers(directory, settings, children)
         with open(path, "ab") as out:
             load = Load(ports, settings, options, out, variant == "strict")
-            before = common.CpuClock(children)
+            before = CpuClock(children)
             begin = time.monotonic()
             end = load.run(options.records, begin + options.limit, children)
             about.update(before.spent())
@@ -294,9 +173,9 @@ def run_variant(variant, directory, options):
     finally:
         children.stop()
     counts = common.count_files([path], options.records, options.size)
-    return common.make_result("mosquitto", variant, options, end - begin, counts, about)
+    return runs.make_result("mosquitto", variant, options, end - begin, counts, about)
 
 
 if __name__ == "__main__":
-    OPTIONS = common.parse_arguments(__doc__, VARIANTS)
-    sys.exit(common.run_all(OPTIONS, VARIANTS, run_variant))
+    OPTIONS = runs.parse_arguments(__doc__, VARIANTS)
+    sys.exit(runs.run_all(OPTIONS, VARIANTS, run_variant))

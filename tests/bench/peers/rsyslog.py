@@ -9,6 +9,8 @@ import time
 
 sys.dont_write_bytecode = True  # no __pycache__ in the source tree
 import common  # noqa: E402
+import runs  # noqa: E402
+from children import Children, CpuClock, wait_for_listeners  # noqa: E402
 
 # sync        fsync of the sender's queue files and of the receiver's output.  The queue is
 #             written record by record, so "on" costs one fsync a record at both ends.
@@ -89,14 +91,14 @@ class Chain:
         self.in_ports = ports[:shards]
         self.relp_ports = ports[shards:]
         self.outputs = [os.path.join(directory, f"arrived-{n}.log") for n in range(shards)]
-        self.children = common.Children(directory)
+        self.children = Children(directory)
 
     def start(self):
         """Starts the receiver, then the sender; returns when both listen."""
         self._start("receiver", RECEIVER, RECEIVER_SHARD)
-        common.wait_for_listeners(self.relp_ports, self.children)
+        wait_for_listeners(self.relp_ports, self.children)
         self._start("sender", SENDER, SENDER_SHARD)
-        common.wait_for_listeners(self.in_ports, self.children)
+        wait_for_listeners(self.in_ports, self.children)
 
     def _start(self, name, head, shard):
         place = os.path.join(self.directory_, name)
@@ -108,7 +110,7 @@ class Chain:
                 out.write(shard.format(n=n, directory=place, in_port=self.in_ports[n],
                                        relp_port=self.relp_ports[n], output=output,
                                        **self.settings_))
-        self.children.start(name, [common.find_program("rsyslogd"), "-n", "-f", config,
+        self.children.start(name, [runs.find_program("rsyslogd"), "-n", "-f", config,
                                    "-i", place + ".pid"])
 
 
@@ -128,7 +130,7 @@ def measure(chain, options):
     connections = [socket.create_connection(("127.0.0.1", port)) for port in chain.in_ports]
     feeders = [threading.Thread(target=feed, args=(connection, blocks[n::len(connections)]),
                                 daemon=True) for n, connection in enumerate(connections)]
-    before = common.CpuClock(chain.children)
+    before = CpuClock(chain.children)
     begin = time.monotonic()
     for feeder in feeders:
         feeder.start()
@@ -144,10 +146,10 @@ def measure(chain, options):
 
 def run_variant(variant, directory, options):
     """Runs one variant in `directory`; returns its result."""
-    settings = common.settings_of(VARIANTS, variant, options)
+    settings = runs.settings_of(VARIANTS, variant, options)
     about = {
         "durability": DURABILITY[variant],
-        "versions": {"rsyslogd": common.first_line([common.find_program("rsyslogd"), "-v"])},
+        "versions": {"rsyslogd": runs.first_line([runs.find_program("rsyslogd"), "-v"])},
         "settings": settings,
         "sync_cost_ms": common.sync_cost_ms(directory),
     }
@@ -159,9 +161,9 @@ def run_variant(variant, directory, options):
     finally:
         chain.children.stop()
     counts = common.count_files(chain.outputs, options.records, options.size)
-    return common.make_result("rsyslog", variant, options, seconds, counts, about)
+    return runs.make_result("rsyslog", variant, options, seconds, counts, about)
 
 
 if __name__ == "__main__":
-    OPTIONS = common.parse_arguments(__doc__, VARIANTS)
-    sys.exit(common.run_all(OPTIONS, VARIANTS, run_variant))
+    OPTIONS = runs.parse_arguments(__doc__, VARIANTS)
+    sys.exit(runs.run_all(OPTIONS, VARIANTS, run_variant))

@@ -1,0 +1,46 @@
+#pragma once
+
+// The words of LMDB's layout (raw_file.hpp), and how they are read; for raw_file's sources only.
+
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <string_view>
+#include <unistd.h>
+
+namespace holdfast::storage::layout {
+
+inline constexpr std::uint32_t magic = 0xBEEFC0DE;
+inline constexpr std::size_t header_bytes = 16;
+inline constexpr std::size_t node_bytes = 8;
+inline constexpr std::size_t database_bytes = 48;
+inline constexpr std::uint16_t branch = 0x01;
+inline constexpr std::uint16_t leaf = 0x02;
+inline constexpr std::uint16_t overflow = 0x04;
+inline constexpr std::uint16_t dirty = 0x10;
+inline constexpr std::uint16_t big_value = 0x01;
+inline constexpr std::uint16_t sub_database = 0x02;
+inline constexpr std::uint64_t no_page = UINT64_MAX;
+
+template <class T> T at(std::string_view bytes, std::size_t offset) {
+  T value;
+  std::memcpy(&value, bytes.data() + offset, sizeof value);
+  return value;
+}
+
+inline bool read_all(int fd, char* to, std::size_t bytes, std::uint64_t offset) {
+  while (bytes > 0) {
+    const auto n = ::pread(fd, to, bytes, static_cast<off_t>(offset));
+    if (n < 0 && errno == EINTR)
+      continue;
+    if (n <= 0)
+      return false;
+    to += n;
+    bytes -= static_cast<std::size_t>(n);
+    offset += static_cast<std::uint64_t>(n);
+  }
+  return true;
+}
+
+} // namespace holdfast::storage::layout
