@@ -2,11 +2,14 @@
 
 #include "services/acquisition/modbus/line.hpp"
 
+#include "services/acquisition/modbus/bus_master.hpp"
+
 #include <catch2/catch.hpp>
 
 #include <atomic>
 #include <cstdlib>
 #include <fcntl.h>
+#include <future>
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
@@ -200,6 +203,62 @@ TEST_CASE("modbus line: after another unit's answer the right one is taken", "[m
   tcp_peer on_tcp({tcp_from(2), tcp_from(1)});
   CHECK(is_value(first_answer(on_tcp)));
   CHECK(on_tcp.connections == 2); // what else that connection holds is not looked at
+}
+
+TEST_CASE("modbus line: whether an answer may still come", "[modbus][two-process]") {
+  const auto owed = [](auto& p, std::chrono::milliseconds timeout) {
+    line l(p.transport(), [] { return true; });
+    REQUIRE(l.open().empty());
+    return l.read(1, {config::register_table::holding, 7, 1, 1s, {0}}, timeout).owed;
+  };
+  const behaviour nothing = [](const bytes&) { return bytes{}; };
+  serial_peer right({serial_from(1)});
+  serial_peer refuses({[](const bytes&) { return with_crc({1, 0x83, 2}); }});
+  serial_peer silent({nothing});
+  serial_peer repeated({serial_from(2), serial_from(1)});
+  CHECK(!owed(right, 10s));
+  CHECK(!owed(refuses, 10s));
+  CHECK(owed(silent, 10ms));
+  CHECK(owed(repeated, 10s)); // two requests, one answer
+  tcp_peer silent_on_tcp({nothing});
+  tcp_peer repeated_on_tcp({tcp_from(2), tcp_from(1)});
+  CHECK(!owed(silent_on_tcp, 10ms));
+  CHECK(!owed(repeated_on_tcp, 10s));
+}
+
+TEST_CASE("modbus line: after a silence the unit is asked for nothing the answer would fit", "[modbus][two-process]") {
+  using clock = std::chrono::steady_clock;
+  std::vector<std::pair<unsigned, clock::time_point>> asked; // registers, the first of which is left without an answer
+  serial_peer p({[&](const bytes& request) {
+    asked.emplace_back(request[3], clock::now());
+    return asked.size() == 1 ? bytes{} : with_crc(bytes{1, 3, 2, 0, request[3]});
+  }});
+  config::modbus_device d;
+  d.name = "d";
+  d.timeout = 200ms;
+  d.period = 50ms;
+  for (std::uint16_t address : {std::uint16_t(10), std::uint16_t(200)}) {
+    auto& point = d.points.emplace_back();
+    point.name = std::to_string(address);
+    point.address = address;
+  }
+  pulse beats;
+  metrics figures;
+  bool told = false;
+  std::promise<void> both;
+  bus_callbacks callbacks{[&](auto samples) {
+                            if (samples.front().stream == "d/200" && !std::exchange(told, true))
+                              both.set_value();
+                          },
+                          [](auto&&...) {}};
+  bus_master master({p.transport(), {d}}, "bus", callbacks, beats, figures);
+  master.start();
+  REQUIRE(both.get_future().wait_for(10s) == std::future_status::ready);
+  master.stop();
+  const auto other = std::find_if(asked.begin(), asked.end(), [](auto& a) { return a.first == 200; });
+  REQUIRE(other != asked.end());
+  CHECK(asked.front().first == 10);
+  CHECK(other->second - asked.front().second >= late_limit(200ms));
 }
 
 TEST_CASE("modbus line: requests on TCP have transactions of their own", "[modbus][two-process]") {
