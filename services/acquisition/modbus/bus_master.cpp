@@ -149,10 +149,14 @@ void bus_master::serve(const schedule::task& task) {
   auto& d = devices_[task.device];
   d.missed->add(static_cast<double>(task.missed));
   d.requests->add();
-  const auto a = line_.read(configured.unit, *task.group, configured.timeout);
+  auto a = line_.read(configured.unit, *task.group, configured.timeout);
   const auto at = stamp();
   if (stopping())
     return; // the silence is our own doing
+  if (task.doubtful && a.how != outcome::values && a.how != outcome::broken) {
+    a.how = outcome::silent; // it may have been another request's exception: then the answer to this one is to come
+    a.owed = true;
+  }
   if (a.how == outcome::values)
     publish(task, a, at);
   else
@@ -163,6 +167,8 @@ void bus_master::serve(const schedule::task& task) {
 /// What the end of the request means for the device, the schedule and the bus.
 void bus_master::settle(const schedule::task& task, const answer& a) {
   const auto& configured = bus_.devices[task.device];
+  if (a.owed)
+    schedule_.owed(clock::now(), late_limit(configured.timeout));
   if (a.how == outcome::silent || a.how == outcome::broken) {
     if (a.how == outcome::silent) // has cost its time already: where the line was closed for it, it is opened at once
       reset_backoff();

@@ -163,6 +163,7 @@ answer line::read(unsigned unit, const request_group& group, std::chrono::millis
     settle();
   }
   a = attempt(unit, group, timeout);
+  a.owed = !is_tcp(); // two were asked for, one came at most
   if (std::exchange(foreign_, false) && is_tcp())
     close();
   return a;
@@ -220,7 +221,7 @@ answer line::exception(std::uint8_t code) const {
 
 answer line::no_answer_of_ours(std::string_view why) {
   foreign_ = true;
-  return {outcome::silent, {}, {}, fmt::format("answers on {} do not match the requests: {}", name(), why)};
+  return {outcome::silent, {}, {}, fmt::format("answers on {} do not match the requests: {}", name(), why), !is_tcp()};
 }
 
 answer line::failure(int error) {
@@ -231,10 +232,10 @@ answer line::failure(int error) {
     // Part of an answer was read and its rest would be taken for the start of the next one; or the peer is gone.
     if (is_tcp() && (bytes_received() != received_ || ++silences_ >= suspect_after))
       close();
-    return {outcome::silent, {}, {}, fmt::format("no answer on {}", name())};
+    return {outcome::silent, {}, {}, fmt::format("no answer on {}", name()), !is_tcp()};
   }
   close();
-  return {outcome::broken, {}, {}, fmt::format("{} broke off: {}", name(), modbus_strerror(error))};
+  return {outcome::broken, {}, {}, fmt::format("{} broke off: {}", name(), modbus_strerror(error)), !is_tcp()};
 }
 
 /// Before a request: nothing of an earlier one is on the line, and the peer is there. Late answers that have arrived
@@ -286,8 +287,7 @@ std::uint64_t line::bytes_received() const {
 std::chrono::microseconds line::wire_time(const request_group& group) const {
   if (is_tcp())
     return 0us;
-  const bool bits = group.table == config::register_table::coil || group.table == config::register_table::discrete;
-  const unsigned characters = 8 + 5 + (bits ? group.count / 8U + 1 : group.count * 2U);
+  const unsigned characters = 8 + 5 + answer_bytes(group);
   const auto baud = std::get<config::serial_line>(transport_).baud;
   return std::chrono::microseconds(1000000ULL * bits_per_character * characters / baud);
 }

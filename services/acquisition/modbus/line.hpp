@@ -35,6 +35,7 @@ struct answer {
   std::vector<std::uint16_t> registers;
   std::vector<std::uint8_t> bits;
   std::string detail;                    ///< the cause, unless values came
+  bool owed = false;                     ///< an answer to this request may still come: see late_limit() in overdue.hpp
 };
 
 class line {
@@ -56,8 +57,10 @@ public:
   /// One request and its answer. A line that is out of step with its peer closes itself: is_open() tells.
   answer read(unsigned unit, const request_group& group, std::chrono::milliseconds timeout);
 
-  /// How long a silent device should be left alone: on a serial line a late answer says which unit it comes from, but
-  /// not to which request, so the next one waits until it can no longer come. TCP numbers its requests.
+  /// How long a silent device should be left alone on a serial line, where its answer, a little late, would meet the
+  /// next request. It may come later still and would fit another request to that unit: `owed` tells, and what the
+  /// schedule does about it ends late_limit() after the timeout. An answer later than that, and one that the process
+  /// before this one asked for, are not recognised. TCP numbers its requests.
   std::chrono::milliseconds rest_after(std::chrono::milliseconds timeout) const;
 
   /// Any thread: ends a request that waits on TCP, at once.

@@ -72,6 +72,11 @@ std::size_t cut_of(const request_group& group, const modbus_device& device) {
 
 } // namespace
 
+unsigned answer_bytes(const request_group& g) {
+  const bool bits = g.table == config::register_table::coil || g.table == config::register_table::discrete;
+  return bits ? (g.count + 7U) / 8U : g.count * 2U;
+}
+
 std::vector<request_group> plan(const modbus_device& device) {
   std::vector<std::size_t> order(device.points.size());
   for (std::size_t i = 0; i != order.size(); ++i)

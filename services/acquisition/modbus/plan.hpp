@@ -26,6 +26,9 @@ struct request_group {
   std::vector<std::size_t> points;   ///< indices into device.points, by address
 };
 
+/// The values alone, in bytes.
+unsigned answer_bytes(const request_group& group);
+
 /// The requests of a device: points of the same table and period that are near each other go together.
 std::vector<request_group> plan(const config::modbus_device& device);
 

@@ -26,15 +26,38 @@ schedule::schedule(const std::vector<config::modbus_device>& devices, time_point
   }
 }
 
-std::list<schedule::entry>::iterator schedule::earliest(device& d) {
-  return std::min_element(d.entries.begin(), d.entries.end(), [](auto& a, auto& b) { return a.due < b.due; });
+/// Of those that may be asked now.
+std::list<schedule::entry>::iterator schedule::earliest(device& d, time_point now) const {
+  auto best = d.entries.end();
+  for (auto e = d.entries.begin(); e != d.entries.end(); ++e)
+    if (ready(d, *e) <= now && (best == d.entries.end() || e->due < best->due))
+      best = e;
+  return best;
 }
 
-schedule::time_point schedule::ready(const device& d) {
-  auto due = time_point::max();
+schedule::time_point schedule::ready(const device& d) const {
+  auto first = time_point::max();
   for (const auto& e : d.entries)
-    due = std::min(due, e.due);
-  return due == time_point::max() ? due : std::max(due, d.not_before);
+    first = std::min(first, ready(d, e));
+  return first;
+}
+
+schedule::time_point schedule::ready(const device& d, const entry& e) const {
+  const auto at = std::max(e.due, d.not_before);
+  const auto* late = overdue_.like(d.config->unit, e.group);
+  if (!late || (same(late->asked, e.group) && !waited_for(d, e)))
+    return at;
+  return std::max(at, late->until);
+}
+
+/// Whether something has been due for longer than this, and an answer to this would fit it.
+bool schedule::waited_for(const device& d, const entry& e) const {
+  for (const auto& other : devices_)
+    if (other.config->unit == d.config->unit)
+      for (const auto& o : other.entries)
+        if (o.due < e.due && alike(o.group, e.group) && !same(o.group, e.group))
+          return true;
+  return false;
 }
 
 /// Moves what lies behind to its latest slot, uncounted.
@@ -45,21 +68,22 @@ void schedule::skip_to(device& d, time_point now) {
 
 std::optional<schedule::task> schedule::take(time_point now) {
   current_ = nullptr;
-  for (auto& d : devices_)
+  for (auto& d : devices_) {
+    if (d.open)
+      skip_to(d, now);
     if (ready(d) <= now && (!current_ || d.turn < current_->turn))
       current_ = &d;
+  }
   if (!current_)
     return std::nullopt;
   auto& d = *current_;
   d.turn = ++turns_;
-  if (d.open)
-    skip_to(d, now);
-  running_ = earliest(d);
+  running_ = earliest(d, now);
   const auto missed = whole_periods(running_->due, now, running_->period);
   slot_ = running_->due + missed * running_->period;
   running_->due = slot_ + running_->period;
   return task{static_cast<std::size_t>(&d - devices_.data()), &running_->group, slot_,
-              static_cast<std::uint64_t>(missed)};
+              static_cast<std::uint64_t>(missed), overdue_.doubtful(d.config->unit, running_->group, now)};
 }
 
 schedule::time_point schedule::next_due() const {
@@ -71,6 +95,10 @@ schedule::time_point schedule::next_due() const {
 
 bool schedule::change(device& d, device_state to) {
   return std::exchange(d.state, to) != to;
+}
+
+void schedule::owed(time_point now, duration late) {
+  overdue_.expect(current_->config->unit, running_->group, now + late, now);
 }
 
 bool schedule::answered() {

@@ -3,6 +3,7 @@
 // Which request of which device is next on a bus. Pure: time is passed in.
 
 #include "common/config/config.hpp"
+#include "services/acquisition/modbus/overdue.hpp"
 #include "services/acquisition/modbus/plan.hpp"
 
 #include <chrono>
@@ -24,6 +25,10 @@ enum class device_state { unknown, online, offline };
 /// caught up, so a stall is followed by no burst. Of the devices that have something due, the one that waited longest
 /// since its last request is next, so a device with many requests does not push away one with few.
 ///
+/// A request whose answer is overdue holds back those to the same unit that this answer would fit (see overdue.hpp). It
+/// may itself be made again, but not before one of them that has waited longer: a request that is never answered does
+/// not push away its neighbours for ever.
+///
 /// A device that stays silent breaker_failures times in a row is offline: its breaker opens, and one request per
 /// breaker_pause tries again. What is not asked meanwhile is not "missed": the device's state tells.
 class schedule {
@@ -36,6 +41,7 @@ public:
     const request_group* group = nullptr; ///< until the end of the task is told
     time_point slot;                      ///< when it was planned
     std::uint64_t missed = 0;             ///< periods of this group lost before it
+    bool doubtful = false;                ///< an exception may be the answer to an earlier request
   };
 
   /// The devices must outlive the schedule.
@@ -46,6 +52,8 @@ public:
   /// When take() will have something; time_point::max() if never.
   time_point next_due() const;
 
+  /// Before it is told how the request ended: an answer to it may still come for so long.
+  void owed(time_point now, duration late);
   /// How the request ended. True: the device's state changed by it.
   bool answered();                                   ///< with values, or an exception that shows it lives
   bool silent(time_point now, duration rest = {});   ///< no answer; the device is left alone for at least `rest`
@@ -76,12 +84,15 @@ private:
     std::uint64_t turn = 0;        // of its last request
   };
 
-  static std::list<entry>::iterator earliest(device& d);
-  static time_point ready(const device& d);
+  std::list<entry>::iterator earliest(device& d, time_point now) const;
+  time_point ready(const device& d) const;
+  time_point ready(const device& d, const entry& e) const;
+  bool waited_for(const device& d, const entry& e) const;
   static void skip_to(device& d, time_point now);
   bool change(device& d, device_state to);
 
   std::vector<device> devices_;
+  overdue overdue_;
   std::uint64_t turns_ = 0;
   device* current_ = nullptr;
   std::list<entry>::iterator running_;
