@@ -4,7 +4,7 @@ import time
 import pytest
 
 from harness import wait_for
-from lab import FIBRE, MOBILE, Trial, brownout, expectations
+from lab import FIBRE, MOBILE, Trial, brownout, expectations, first_of
 
 pytestmark = pytest.mark.usefixtures("laboratory")
 
@@ -39,8 +39,10 @@ def test_accepts_and_stalls(directory, report):
 def test_failback(directory, report):
     """L38: fibre works again for its hold time: traffic returns, once, and nobody notices."""
     with Trial(directory, FIBRE, MOBILE, route={"hold": "3s"}) as trial:
-        trial.strike(FIBRE.name, "cut")
+        struck = trial.strike(FIBRE.name, "cut").at
         trial.wait_carrying(MOBILE.name)
+        # A link that is only suspected is used again with its first answer.
+        wait_for(lambda: first_of(trial, FIBRE.name, struck, " to down"), 30, "fibre is not down")
         healed = trial.network.heal(FIBRE.name)
         wait_for(lambda: trial.carrying() == [FIBRE.name], 30, "traffic does not return")
         took = (time.time_ns() - healed) / 1e9
