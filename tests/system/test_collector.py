@@ -26,7 +26,7 @@ def centre(directory):
     gateway = Gateway(directory, collector_overrides={"collector": {"quota": "16MiB"}})
     try:
         gateway.start_collector()
-        wait_for(lambda: gateway.state("collector") == "running", 15, "the collector")
+        wait_for(lambda: gateway.component("collector", "server") == "listening", 15, "the collector")
         yield gateway
     finally:
         gateway.stop()
