@@ -11,7 +11,8 @@ namespace holdfast::config::detail {
 
 namespace {
 
-constexpr std::size_t most_classes = 200;  // each has a table in the store's file, also when it is renamed: 1,024
+// Each has one of 1,024 tables in the store's file, and keeps it when it is renamed.
+constexpr std::size_t most_classes = 200;
 
 struct checker {
   const gateway& value;

@@ -31,7 +31,7 @@ void check(int code, const char* what) {
 MDB_val val(std::string_view s) { return {s.size(), const_cast<char*>(s.data())}; }
 std::string_view view(const MDB_val& v) { return {static_cast<const char*>(v.mv_data), v.mv_size}; }
 
-constexpr unsigned max_tables = 1024;  // a class has one, and keeps it while it holds a batch that is no longer configured
+constexpr unsigned max_tables = 1024;  // each class has one, and keeps it when it is no longer configured
 constexpr unsigned max_readers = 64;
 constexpr std::uint64_t delete_room = 64 << 20;  // a file above its bound must still be emptied
 constexpr std::uint64_t least_write = 1 << 20;   // LMDB writes less at a time

@@ -45,8 +45,8 @@ public:
   bool walk(const database& d, const visitor& visit);
   /// What is free counts as walked. Returns whether all of that list could be read, and nothing in it had been walked.
   bool walk_free();
-  /// Entries of leaves that no walk has come to: of a table whose branches are damaged. Or of all there are: a walk from
-  /// a page that is another's by now has come to the wrong ones.
+  /// Entries of leaves that no walk has come to: of a table whose branches are damaged. Or of all there are: a walk
+  /// from a page that is another's by now has come to the wrong ones.
   void strays(const visitor& visit, bool all = false);
   /// Whether every page of keys is sound, as far as it comes before `stop` says so. Values are not read.
   bool sound(const std::function<bool()>& stop);

@@ -36,8 +36,8 @@ raw_file::databases raw_file::named_below(std::uint64_t root) const {
   return out;
 }
 
-// The newer one's, if it leads to any. Where the two are not of transactions that follow each other, either number may be
-// what the disk changed: then it is what is worth more.
+// The newer one's, if it leads to any. Where the two are not of transactions that follow each other, either number may
+// be what the disk changed: then it is what is worth more.
 raw_file::databases raw_file::of_meta_pages(const std::function<std::uint64_t(const databases&)>& worth,
                                             std::uint64_t& most) {
   struct start {

@@ -26,8 +26,8 @@ struct batch_place {
 ///   28  payload
 ///
 /// A crash leaves whole values only (LMDB's transactions); the checksums find what the disk changed later, and the
-/// header's which bit it was, if it was one (over so few bytes a CRC-32C tells all changes of up to five bits apart from
-/// none). Version 1 ended its header at 24, and its place is believed.
+/// header's which bit it was, if it was one (over so few bytes a CRC-32C tells all changes of up to five bits apart
+/// from none). Version 1 ended its header at 24, and its place is believed.
 struct stored_batch {
   static constexpr std::size_t header_bytes = 28;
 
