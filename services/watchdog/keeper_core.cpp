@@ -10,6 +10,7 @@ constexpr int exit_running = 73;  // service::run: another process holds the ins
 
 void keeper_core::on_look() {
   const auto at = now();
+  looked_ = at;
   pulse_->beat();
   take_beats();
   const auto pace = check_own_pace(plan_->rt);

@@ -50,7 +50,8 @@ public:
       : self_(self), plan_(std::move(p)), limits_(plan_->rt.config().watchdog),
         policy_(limits_, plan_->table.size(), stop_budget), liveness_(limits_, plan_->table.size()),
         reporter_(plan_->rt, plan_->table), notify_(limits_), held_(plan_->table.size()),
-        pulse_(plan_->rt.pulse().add("keeper", limits_.limit)), began_(now()) {
+        pulse_(plan_->rt.pulse().add("keeper", limits_.limit)), began_(now()),
+        looked_(began_) {
     policy_.start(began_);
     carry_out();
   }
@@ -95,6 +96,7 @@ private:
   std::vector<held> held_;
   std::shared_ptr<pulse::loop> pulse_;
   time_point began_;
+  time_point looked_;
   time_point reap_due_{};
   std::uint64_t lives_ = 0;
   std::uint64_t turn_ = 0;

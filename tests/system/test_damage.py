@@ -143,7 +143,7 @@ def test_damaged_stores(directory, report):
             for file in more_aside:
                 file.unlink()  # the test's disk is not large
         assert {name: pid for name, pid in pids(gateway, "collector").items() if name != "store"} == others, \
-            "a process ended"
+            f"a process ended: {gateway.init.lives}"
     archive = gateway.dump()
     numbers = [value for value in archive.streams["old"].values if value is not None]
     assert len(set(numbers)) == len(numbers) == 20000, f"{len(numbers)} lines, {len(set(numbers))} different"

@@ -1,9 +1,12 @@
 """SIGSTOP: a service that runs and does nothing is found and replaced, and nothing is lost."""
+import contextlib
 import signal
+import subprocess
+import threading
 import time
 
 from devices import LineDevice, check_lines
-from harness import Gateway, free_port, line_source, wait_for
+from harness import BIN, Gateway, free_port, line_source, wait_for
 from modbus_plant import ModbusPlant, check_modbus
 
 RATE = 2000
@@ -50,3 +53,43 @@ def test_hangs(directory, report):
     assert not problems, "; ".join(problems)
     late = {service: round(replaced) for service, (replaced, _) in figures.items() if replaced > BOUND_MS}
     assert not late, late
+
+
+@contextlib.contextmanager
+def restarted_all_the_time(gateway, service, every=0.05):
+    """An order to restart it every 50 ms, more often than the watchdog looks at everything by itself."""
+    order = [BIN / "holdfastctl", "--config", gateway.config_path, "restart", service]
+    ended, orders = threading.Event(), []
+
+    def run():
+        while not ended.wait(every):
+            orders.append(subprocess.Popen(order, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield orders
+    finally:
+        ended.set()
+        thread.join()
+        for process in orders:
+            process.kill()  # many wait for a process that the next order ended
+            process.wait()
+
+
+def test_hang_beside_restarts(directory, report):
+    """However busy the watchdog is with one service: it finds the hang of another, and is not taken for dead itself."""
+    with Gateway(directory, [line_source(free_port())]) as gateway:
+        gateway.wait_running()
+        watchdog = gateway.pid("watchdog")
+        with restarted_all_the_time(gateway, "health") as orders:
+            wait_for(lambda: len(orders) > 10, 10, "orders")
+            stopped = gateway.kill("uplink-main", signal.SIGSTOP)
+            began = time.monotonic()
+            wait_for(lambda: gateway.pid("uplink-main") not in (None, stopped), 15, "uplink-main was not replaced")
+            replaced = (time.monotonic() - began) * 1000
+            enough = len(orders) + 80  # twice as long as WatchdogSec and the limit
+            wait_for(lambda: len(orders) > enough, 60, "orders")
+        report(replaced_ms=replaced, target_ms=TARGET_MS, within=replaced <= TARGET_MS, orders=len(orders))
+        assert gateway.pid("watchdog") == watchdog, gateway.init.lives
+        assert replaced <= BOUND_MS
+        wait_for(lambda: gateway.state("health") == "running", 20, "health does not run again")
