@@ -25,8 +25,9 @@ using names = std::vector<std::string>;
 
 /// A name server at a loopback address; every name has the same records.
 struct name_server {
-  explicit name_server(boost::asio::io_context& io)
-      : socket(io, {make_address("127.0.0.1"), 0}), listener(io, {make_address("127.0.0.1"), port()}), peer(io) {
+  explicit name_server(boost::asio::io_context& io) : socket(io), listener(io), peer(io) {
+    while (!bound()) {
+    }
     receive();
     accept();
   }
@@ -37,6 +38,15 @@ struct name_server {
 
   std::uint16_t port() { return socket.local_endpoint().port(); }
   std::string address() { return "127.0.0.1:" + std::to_string(port()); }
+
+  /// To one number for both; false when somebody else has it for UDP.
+  bool bound() {
+    listener = tcp::acceptor(socket.get_executor(), {make_address("127.0.0.1"), 0});
+    socket = udp::socket(socket.get_executor(), udp::v4());
+    error_code failed;
+    socket.bind({make_address("127.0.0.1"), listener.local_endpoint().port()}, failed);
+    return !failed;
+  }
 
   void receive() {
     socket.async_receive_from(boost::asio::buffer(question), from, [this](error_code ec, std::size_t n) {
