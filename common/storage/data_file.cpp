@@ -96,13 +96,17 @@ facts look(const std::string& path) {
   }
   if (!first || !second)
     return {.damage = fmt::format("{} bytes without LMDB's meta pages", status.st_size), .state = state_of(status, 0)};
-  const auto& newer = second->transaction > first->transaction ? *second : *first;
+  const bool in_order = second->transaction > first->transaction;
+  const auto& newer = in_order ? *second : *first;
+  const auto& older = in_order ? *first : *second;
   if (::fstat(file.fd, &status) != 0)
     return {};
   facts f{static_cast<std::uint64_t>(status.st_size), (newer.last_page + 1) * newer.page_bytes, newer.page_bytes,
           {}, state_of(status, newer.transaction)};
   if (!in_turn(*first, *second))
     f.damage = fmt::format("meta pages of transactions {} and {}", first->transaction, second->transaction);
+  else if (newer.last_page < older.last_page)  // LMDB never gives pages back to the file system
+    f.damage = fmt::format("meta pages that end with pages {} and {}", older.last_page, newer.last_page);
   else if (f.bytes + most_unwritten_pages * f.page_bytes < f.promised)
     f.damage = fmt::format("{} bytes where its meta page promises {}", f.bytes, f.promised);
   return f;

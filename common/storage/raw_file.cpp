@@ -21,6 +21,7 @@ using namespace layout;
 namespace {
 constexpr std::size_t most_key_bytes = 511;
 constexpr unsigned most_depth = 32;  // LMDB's
+constexpr std::uint64_t most_doubtful_bytes = 64 << 20;  // of a value that is longer than its pages
 } // namespace
 
 raw_file::raw_file(const std::string& path) : fd_(::open(path.c_str(), O_RDONLY | O_CLOEXEC)) {
@@ -39,6 +40,7 @@ raw_file::raw_file(const std::string& path) : fd_(::open(path.c_str(), O_RDONLY 
     }
   }
   pages_ = bytes_ / page_bytes_;
+  end_ = pages_;
   seen_.resize(pages_);
 }
 
@@ -61,14 +63,27 @@ std::optional<raw_file::page> raw_file::read(std::uint64_t number, bool leaf_onl
   if ((p.flags != leaf && (leaf_only || p.flags != branch)) || lower < header_bytes || lower > upper
       || upper > page_bytes_ || lower % 2 != 0)
     return std::nullopt;
+  std::vector<std::pair<std::size_t, std::size_t>> places;
   for (std::size_t i = header_bytes; i < lower; i += 2) {
     const std::size_t begin = at<std::uint16_t>(p.bytes, i);
     auto n = begin >= upper ? node_at(p, begin) : std::nullopt;
-    if (n)
-      p.nodes.push_back(*n);
     p.whole = p.whole && n;
+    if (!n)
+      continue;
+    p.nodes.push_back(*n);
+    places.emplace_back(begin, begin + node_bytes + n->key.size() + n->value.size());
   }
+  p.whole = p.whole && apart(std::move(places));
   return p;
+}
+
+// LMDB moves what lies behind a node when it deletes it, by as much as the node says it has.
+bool raw_file::apart(std::vector<std::pair<std::size_t, std::size_t>> places) {
+  std::sort(places.begin(), places.end());
+  for (std::size_t i = 1; i < places.size(); ++i)
+    if (places[i].first < places[i - 1].second)
+      return false;
+  return true;
 }
 
 std::optional<raw_file::node> raw_file::node_at(const page& p, std::size_t begin) const {
@@ -95,38 +110,61 @@ std::optional<raw_file::node> raw_file::node_at(const page& p, std::size_t begin
 std::optional<std::string_view> raw_file::value_of(const node& n) {
   if ((n.flags & big_value) == 0)
     return n.value;
-  std::array<char, header_bytes> header;
-  const auto most = pages_ * page_bytes_;
-  if (n.child < 2 || n.child >= pages_ || n.bytes > most - n.child * page_bytes_ - header_bytes)
+  const auto needed = pages_of(n.bytes, page_bytes_);
+  if (n.child < 2 || n.child >= end_ || needed > end_ - n.child)
     return std::nullopt;
-  for (auto p = n.child; p <= n.child + (n.bytes + header_bytes - 1) / page_bytes_; ++p)
-    seen_[p] = true;
-  if (!values_)
-    return n.value;
+  if (look_ != look::keys)
+    return long_value(n, needed);
+  counted_.values += needed;
+  return take_pages(n.child, needed) ? std::optional(n.value) : std::nullopt;
+}
+
+std::optional<std::string_view> raw_file::long_value(const node& n, std::uint64_t needed) {
+  std::array<char, header_bytes> header;
   const auto offset = n.child * page_bytes_;
   if (!read_all(fd_, header.data(), header.size(), offset))
     return std::nullopt;
   const std::string_view h(header.data(), header.size());
-  if (at<std::uint64_t>(h, 0) != n.child || (at<std::uint16_t>(h, 10) & ~dirty) != overflow)
+  const auto flags = at<std::uint16_t>(h, 10);
+  const std::uint64_t taken = at<std::uint32_t>(h, 12);
+  const bool fits = taken >= needed;  // a row that became shorter may keep its pages
+  if (at<std::uint64_t>(h, 0) != n.child || (flags & ~dirty) != overflow)
     return std::nullopt;
+  if (look_ == look::rows && (flags != overflow || !fits || taken > end_ - n.child || !take_pages(n.child, taken)))
+    return std::nullopt;
+  // Which of the two sizes the disk changed, only the value's checksum tells. Nor are pages its own that may not be.
+  if (look_ == look::salvage && !fits && n.bytes > most_doubtful_bytes)
+    return std::nullopt;
+  if (look_ == look::salvage && fits)
+    take_pages(n.child, needed);
+  counted_.values += taken;
   value_.resize(n.bytes);
   if (!read_all(fd_, value_.data(), value_.size(), offset + header_bytes))
     return std::nullopt;
   return value_;
 }
 
+// Returns whether nobody had one of them.
+bool raw_file::take_pages(std::uint64_t first, std::uint64_t count) {
+  bool alone = true;
+  for (auto page = first; page < first + count; ++page) {
+    alone = alone && !seen_[page];
+    seen_[page] = true;
+  }
+  return alone;
+}
+
 bool raw_file::walk(const database& d, const visitor& visit) { return walk(d, visit, order::bytes); }
 
 bool raw_file::walk(const database& d, const visitor& visit, order by) {
-  if (d.root == no_page)
-    return d.entries == 0;
-  std::uint64_t n = 0;
+  counted_ = {};
   bool go_on = true;
   const auto counted = [&](std::string_view key, std::string_view value) {
-    ++n;
+    ++counted_.entries;
     return visit(key, value);
   };
-  return descend(d.root, {}, std::nullopt, 0, counted, by, go_on) && go_on && n == d.entries;
+  const bool all = d.root == no_page || (descend(d.root, {}, std::nullopt, 0, counted, by, go_on) && go_on);
+  return all && d.plain && counted_ == d.says;
 }
 
 bool raw_file::before(std::string_view a, std::string_view b, order by) {
@@ -137,12 +175,14 @@ bool raw_file::before(std::string_view a, std::string_view b, order by) {
 
 bool raw_file::descend(std::uint64_t number, std::string_view from, std::optional<std::string_view> to, unsigned depth,
                        const visitor& visit, order by, bool& go_on) {
-  if (depth > most_depth || number >= pages_ || seen_[number])
+  if (depth > most_depth || number >= end_ || seen_[number])
     return false;
   const auto p = read(number);
   if (!p)
     return false;
   seen_[number] = true;
+  ++(p->flags == branch ? counted_.branches : counted_.leaves);
+  counted_.depth = std::max(counted_.depth, depth + 1);
   bool whole = p->whole;
   bool all_in_place = true;
   auto last = std::string(from);
@@ -161,6 +201,7 @@ bool raw_file::descend(std::uint64_t number, std::string_view from, std::optiona
       const auto end = i + 1 < p->nodes.size() ? std::optional(p->nodes[i + 1].key) : to;
       whole = descend(n.child, key, end, depth + 1, visit, by, go_on) && whole;
     } else if (const auto value = value_of(n)) {
+      whole = whole && (n.flags & ~big_value) == kind_;
       go_on = visit(n.key, *value);
     } else {
       whole = false;
@@ -171,16 +212,28 @@ bool raw_file::descend(std::uint64_t number, std::string_view from, std::optiona
   return whole;
 }
 
-bool raw_file::walk_free() {
-  bool alone = true;
-  return free_ && walk(*free_, [&](std::string_view, std::string_view pages) {
-    for (std::size_t i = sizeof(std::uint64_t); i + sizeof(std::uint64_t) <= pages.size(); i += sizeof(std::uint64_t))
-      if (const auto number = at<std::uint64_t>(pages, i); number < pages_) {  // the first tells how many
-        alone = alone && !seen_[number];
-        seen_[number] = true;
-      }
-    return true;
-  }, order::numbers) && alone;
+bool raw_file::usable(std::string_view list) {
+  const auto most = list.size() / sizeof(std::uint64_t);
+  const auto count = most > 0 ? at<std::uint64_t>(list, 0) : 0;
+  bool good = count < most;  // a list may have more room than it uses
+  auto before = no_page;
+  for (std::uint64_t i = 1; good && i <= count; ++i) {
+    const auto number = at<std::uint64_t>(list, i * sizeof(std::uint64_t));
+    good = number >= 2 && number <= last_page_ && number < before;
+    if (good && number < pages_)  // those at the end may never have been written
+      good = take_pages(number, 1);
+    before = number;
+  }
+  return good;
+}
+
+bool raw_file::walk_free(const std::function<bool()>& stop) {
+  bool good = true;
+  std::uint64_t n = 0;
+  return free_ && walk(*free_, [&](std::string_view, std::string_view list) {
+    good = usable(list) && good;
+    return !(stop && ++n % 256 == 0 && stop());
+  }, order::numbers) && good;
 }
 
 void raw_file::strays(const visitor& visit, bool all) {
@@ -192,26 +245,39 @@ void raw_file::strays(const visitor& visit, bool all) {
   }
 }
 
-// Another program's tables may have pages of other kinds.
+// Another program's tables may have pages of other kinds; of ours, one name may be damaged.
+bool raw_file::ours(const databases& found) {
+  const auto most_of = [&](std::initializer_list<const char*> names) {
+    return std::count_if(names.begin(), names.end(), [&](auto name) { return found.contains(name); }) >= 3;
+  };
+  return most_of({"meta", "classes", "producers", "delivery"}) || most_of({"meta", "origins", "batches", "arrivals"});
+}
+
 bool raw_file::sound(const std::function<bool()>& stop) {
   std::uint64_t most = 0;
-  const auto all = of_meta_pages([](auto& found) { return found.contains("meta") ? 1 : 0; }, most);
-  if (!all.contains("meta") || !(all.contains("delivery") || all.contains("origins")))
+  const auto all = of_meta_pages([](auto& found) { return ours(found) ? 1 : 0; }, most);
+  if (!ours(all))
     return true;
   if (!newest_)
     return false;
-  values_ = false;
+  end_ = std::min(pages_, last_page_ + 1);
   bool stopped = false;
-  bool whole = true;
   std::uint64_t n = 0;
-  for (auto& [name, where] : all)
-    whole = walk(where, [&](std::string_view, std::string_view) {
-      stopped = stopped || (++n % 256 == 0 && stop());
-      return !stopped;
-    }) && whole;
-  values_ = true;
-  const auto pass = [](std::string_view, std::string_view) { return true; };
-  return stopped || (whole && walk(*main_, pass) && walk_free());
+  const auto hurried = [&] { return stopped = stopped || stop(); };
+  const auto pass = [&](std::string_view, std::string_view) { return !(++n % 256 == 0 && hurried()); };
+  bool whole = true;
+  for (auto& [name, where] : all) {
+    look_ = name == "batches" || name.starts_with("class/") ? look::keys : look::rows;
+    whole = walk(where, pass) && whole;
+  }
+  look_ = look::rows;
+  kind_ = sub_database;
+  whole = walk(*main_, pass) && whole;
+  kind_ = 0;
+  whole = walk_free(hurried) && whole;
+  end_ = pages_;
+  look_ = look::salvage;
+  return stopped || whole;
 }
 
 } // namespace holdfast::storage

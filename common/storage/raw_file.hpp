@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace holdfast::storage {
@@ -19,7 +20,9 @@ namespace holdfast::storage {
 ///   node   0  u32 low  4 u16 high  6 u16 size of the key      8 key, then the value
 ///          leaf: low is the size of the value, high its flags; flag 1: the value is the number of the page where it
 ///          lies; flag 2: the value is a database. branch: low, high and the flags above are the number of a page
-///   database  48 bytes, 32 u64 entries, 40 u64 root page
+///   database  48 bytes, 4 u16 flags, 6 u16 depth, pages: 8 u64 branches, 16 u64 leaves, 24 u64 of long values,
+///          32 u64 entries, 40 u64 root page
+///   list of free pages  a database: key u64 transaction; value u64 how many, then their numbers, the highest first
 class raw_file {
 public:
   /// Throws error where it cannot be opened.
@@ -28,9 +31,19 @@ public:
   raw_file(const raw_file&) = delete;
   raw_file& operator=(const raw_file&) = delete;
 
+  /// What a database is made of, as its record says and as a walk counts it: LMDB believes the record.
+  struct size {
+    std::uint64_t branches = 0;  // pages
+    std::uint64_t leaves = 0;
+    std::uint64_t values = 0;    // pages of long ones
+    std::uint64_t entries = 0;
+    unsigned depth = 0;
+    bool operator==(const size&) const = default;
+  };
   struct database {
     std::uint64_t root = 0;
-    std::uint64_t entries = 0;
+    size says{};
+    bool plain = true;  ///< its flags are those of a table of ours
   };
   /// By name, as the newer meta page has them. Where it is not sound or leads to none (newest() is false then), what is
   /// believed is the one that `worth` gives the most: of the other meta page's, and of pages that look like its leaf.
@@ -41,14 +54,17 @@ public:
 
   /// False: enough.
   using visitor = std::function<bool(std::string_view key, std::string_view value)>;
-  /// Every entry that can be read, in order. Returns whether these are all.
+  /// Every entry that can be read, in order. Returns whether these are all, and the record is right.
   bool walk(const database& d, const visitor& visit);
-  /// What is free counts as walked. Returns whether all of that list could be read, and nothing in it had been walked.
-  bool walk_free();
+  /// What is free counts as walked. Returns whether all of that list could be read and is one that LMDB can use:
+  /// nothing in it had been walked, and all of it is in the file.
+  bool walk_free(const std::function<bool()>& stop = {});
   /// Entries of leaves that no walk has come to: of a table whose branches are damaged. Or of all there are: a walk
   /// from a page that is another's by now has come to the wrong ones.
   void strays(const visitor& visit, bool all = false);
-  /// Whether every page of keys is sound, as far as it comes before `stop` says so. Values are not read.
+  /// Whether LMDB can be let into the file, as far as that is seen before `stop` says so: every page of keys, every
+  /// record of a table, the headers of long rows, the list of free pages. Batches have checksums of their own, and are
+  /// not read.
   bool sound(const std::function<bool()>& stop);
 
   std::uint64_t pages() const noexcept { return pages_; }
@@ -67,16 +83,24 @@ private:
     std::vector<node> nodes{};
     bool whole = true;  // all of its nodes are sound
   };
+  /// How long values are looked at: read where that can be; read, and their pages must be right; not at all.
+  enum class look { salvage, rows, keys };
   std::optional<page> read(std::uint64_t number, bool leaf_only = false) const;
   std::optional<node> node_at(const page& p, std::size_t at) const;
   std::optional<std::string_view> value_of(const node& n);
+  std::optional<std::string_view> long_value(const node& n, std::uint64_t needed);
+  bool take_pages(std::uint64_t first, std::uint64_t count);
   /// Order of keys: LMDB's own list of free pages has numbers in the machine's byte order.
   enum class order { bytes, numbers };
   static bool before(std::string_view a, std::string_view b, order by);
   bool walk(const database& d, const visitor& visit, order by);
   bool descend(std::uint64_t number, std::string_view from, std::optional<std::string_view> to, unsigned depth,
                const visitor& visit, order by, bool& go_on);
-  databases named_in(const page& p) const;
+  static bool apart(std::vector<std::pair<std::size_t, std::size_t>> places);
+  bool usable(std::string_view list);
+  static bool ours(const databases& found);
+  static database described(std::string_view record);
+  databases named_in(const page& p, bool nothing_else) const;
   databases named_below(std::uint64_t root) const;
   databases of_meta_pages(const std::function<std::uint64_t(const databases&)>& worth, std::uint64_t& most);
 
@@ -84,12 +108,16 @@ private:
   std::uint64_t bytes_ = 0;
   std::uint64_t page_bytes_ = 4096;
   std::uint64_t pages_ = 0;
+  std::uint64_t end_ = 0;        // behind the last page that is looked at
+  std::uint64_t last_page_ = 0;  // in use, as the meta page that was believed says
   std::vector<bool> seen_;
+  size counted_;                 // by the walk that goes on
   std::optional<database> main_;  // the list of tables, and of free pages, of the meta page that was believed
   std::optional<database> free_;
   bool newest_ = false;
-  bool values_ = true;            // are read
-  std::string value_;  // that lies on pages of its own
+  look look_ = look::salvage;
+  std::uint16_t kind_ = 0;        // of the entries of this walk: their flags, but for that of a long value
+  std::string value_;             // that lies on pages of its own
 };
 
 } // namespace holdfast::storage

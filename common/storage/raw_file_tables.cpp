@@ -13,11 +13,25 @@ namespace {
 constexpr unsigned most_name_pages = 256;
 } // namespace
 
-raw_file::databases raw_file::named_in(const page& p) const {
+raw_file::database raw_file::described(std::string_view record) {
+  return {at<std::uint64_t>(record, 40),
+          {at<std::uint64_t>(record, 8), at<std::uint64_t>(record, 16), at<std::uint64_t>(record, 24),
+           at<std::uint64_t>(record, 32), at<std::uint16_t>(record, 6)},
+          at<std::uint16_t>(record, 4) == 0};
+}
+
+// Below a meta page nothing else is to be found: there the record's size and flags may be what the disk changed.
+raw_file::databases raw_file::named_in(const page& p, bool nothing_else) const {
   databases out;
-  for (auto& n : p.nodes)
-    if (n.flags == sub_database && n.value.size() == database_bytes)
-      out[std::string(n.key)] = {at<std::uint64_t>(n.value, 40), at<std::uint64_t>(n.value, 32)};
+  for (auto& n : p.nodes) {
+    const auto place = static_cast<std::size_t>(n.value.data() - p.bytes.data());
+    const bool plain = n.flags == sub_database && n.value.size() == database_bytes;
+    if (!(plain || nothing_else) || p.bytes.size() - place < database_bytes)
+      continue;
+    auto found = described(std::string_view(p.bytes).substr(place, database_bytes));
+    found.plain = found.plain && plain;
+    out[std::string(n.key)] = found;
+  }
   return out;
 }
 
@@ -27,7 +41,7 @@ raw_file::databases raw_file::named_below(std::uint64_t root) const {
   const std::function<void(std::uint64_t, unsigned)> look = [&](std::uint64_t number, unsigned depth) {
     const auto p = depth <= 3 && most-- > 0 ? read(number) : std::nullopt;
     if (p && p->flags == leaf)
-      out.merge(named_in(*p));
+      out.merge(named_in(*p, true));
     for (std::size_t i = 0; p && p->flags == branch && i < p->nodes.size(); ++i)
       if (most > 0)
         look(p->nodes[i].child, depth + 1);
@@ -42,6 +56,7 @@ raw_file::databases raw_file::of_meta_pages(const std::function<std::uint64_t(co
                                             std::uint64_t& most) {
   struct start {
     std::uint64_t transaction;
+    std::uint64_t last_page;
     database main;
     database free;
   };
@@ -49,10 +64,11 @@ raw_file::databases raw_file::of_meta_pages(const std::function<std::uint64_t(co
   for (std::uint64_t number : {0U, 1U}) {
     std::string meta(header_bytes + 136, '\0');
     if (read_all(fd_, meta.data(), meta.size(), number * page_bytes_) && at<std::uint32_t>(meta, 16) == magic)
-      starts.push_back({at<std::uint64_t>(meta, 144),
-                        {at<std::uint64_t>(meta, 128), at<std::uint64_t>(meta, 120)},
-                        {at<std::uint64_t>(meta, 80), at<std::uint64_t>(meta, 72)}});
+      starts.push_back({at<std::uint64_t>(meta, 144), at<std::uint64_t>(meta, 136),
+                        described(std::string_view(meta).substr(88)), described(std::string_view(meta).substr(40))});
   }
+  for (auto& s : starts)
+    s.free.plain = true;  // LMDB keeps those of the file there
   std::sort(starts.begin(), starts.end(), [](auto& a, auto& b) { return a.transaction > b.transaction; });
   const bool in_turn = starts.size() == 2 && starts[0].transaction - starts[1].transaction == 1;
   databases best;
@@ -65,6 +81,7 @@ raw_file::databases raw_file::of_meta_pages(const std::function<std::uint64_t(co
     most = w;
     main_ = s.main;
     free_ = s.free;
+    last_page_ = s.last_page;
     best = std::move(found);
     newest_ = in_turn && &s == &starts.front();
     if (newest_)
@@ -79,7 +96,7 @@ raw_file::databases raw_file::tables(const std::function<std::uint64_t(const dat
   auto best = of_meta_pages(worth, most);
   for (std::uint64_t number = 2; !newest_ && number < pages_ && !(number % 256 == 0 && stop && stop()); ++number)
     if (const auto p = read(number, true))
-      if (auto found = named_in(*p); !found.empty()) {
+      if (auto found = named_in(*p, false); !found.empty()) {
         const auto w = worth(found);
         seen_.assign(pages_, false);
         if (w > most) {

@@ -23,6 +23,11 @@ inline constexpr std::uint16_t big_value = 0x01;
 inline constexpr std::uint16_t sub_database = 0x02;
 inline constexpr std::uint64_t no_page = UINT64_MAX;
 
+/// Pages that a long value lies on, its header before it.
+constexpr std::uint64_t pages_of(std::uint64_t value_bytes, std::uint64_t page_bytes) {
+  return (header_bytes - 1 + value_bytes) / page_bytes + 1;
+}
+
 template <class T> T at(std::string_view bytes, std::size_t offset) {
   T value;
   std::memcpy(&value, bytes.data() + offset, sizeof value);
