@@ -158,7 +158,7 @@ void dispatcher_state::refuse(const std::string& peer, std::uint64_t session, v1
 // -- routes -----------------------------------------------------------------------------------------------------------
 
 void dispatcher_state::on_route_due() {
-  armed = link::time_point::max();
+  wake.woke(link::clock::now());
   for (auto& [name, board] : boards)
     board.tick(present());
   tell();
@@ -227,9 +227,8 @@ void dispatcher_state::tell_link(const route_board& board, const std::string& li
 }
 
 void dispatcher_state::arm(std::optional<link::time_point> due) {
-  if (!due || *due >= armed)
+  if (!due || !wake.arm(*due))
     return;
-  armed = *due;
   self->delayed_send(self, std::max(*due - link::clock::now(), link::clock::duration(0)), route_due{});
 }
 

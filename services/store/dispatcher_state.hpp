@@ -3,6 +3,7 @@
 // The inside of DISPATCHER; for its own sources only. dispatcher_actor.cpp has its life, dispatcher_links.cpp what
 // links say and who carries what, dispatcher_flow.cpp which batch goes where.
 
+#include "common/actor/next_wake.hpp"
 #include "services/store/drain_forecast.hpp"
 #include "services/store/live_cache.hpp"
 #include "services/store/retry_pace.hpp"
@@ -38,7 +39,7 @@ struct dispatcher_state {
   bool pump_scheduled = false;
   bool renewing = false;      // WRITER begins a new epoch
   retry_pace renewals;        // a destination that has something else each time must not make a new one each time
-  link::time_point armed = link::time_point::max();  // the next route_due
+  actor::next_wake wake;      // by route_due
   std::uint64_t resident = 0; // bytes read through the map since it was last released
   metrics::value* dispatched = nullptr;
   metrics::value* reread = nullptr;

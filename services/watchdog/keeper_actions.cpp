@@ -106,14 +106,14 @@ void keeper_core::reap(time_point t) {
   reap_orphans(own);
 }
 
-// What comes in between never moves the next look away: a restart every 100 ms would put it off for ever, and with it
-// every heartbeat, WATCHDOG=1 and every search for a hang.
 void keeper_core::arm() {
   const auto at = now();
   auto due = looked_ + tick_period;
   for (const auto& next : {policy_.next_due(), liveness_.next_due()})
     due = std::min(due, next.value_or(due));
-  self_->delayed_send(self_, std::max(due, at + 1ms) - at, turn{++turn_});
+  due = std::max(due, at + 1ms);
+  if (wake_.arm(due))
+    self_->delayed_send(self_, due - at, turn{});
 }
 
 } // namespace holdfast::watchdog

@@ -18,10 +18,10 @@ caf::behavior keeper_actor(caf::stateful_actor<keeper_state>* self, std::shared_
   self->set_exit_handler([self](caf::exit_msg&) { self->state.core->on_stop(); });
   self->state.core = std::make_unique<keeper_core>(self, p);
   return {
-    [self](const turn& t) { self->state.core->on_turn(t); },
+    [self](const turn&) { self->state.core->on_look(); },
     [self](const look&) { self->state.core->on_look(); },
     [self](const process_gone& g) { self->state.core->on_gone(g); },
-    [self](const restart_order& o) { self->state.core->on_restart(o); },
+    [self](const ordered&) { self->state.core->on_orders(); },
   };
 }
 
@@ -35,8 +35,11 @@ actor::child_spec keeper(service::runtime& rt, std::vector<service_entry> table)
   });
   rt.on_control([p](const v1::ControlRequest& request, const service::runtime::control_answer& answer) {
     v1::ControlReply reply;
-    const bool mine = answer_restart(p->table, p->stopping, request, reply,
-                                     [&](std::size_t service) { p->slot.send(restart_order{service}); });
+    const auto order = [&](std::size_t service) {
+      if (p->orders.put(service))
+        p->slot.send(ordered{});
+    };
+    const bool mine = answer_restart(p->table, p->stopping, request, reply, order);
     if (mine)
       answer(reply);
     return mine;

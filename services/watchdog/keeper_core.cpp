@@ -11,7 +11,9 @@ constexpr int exit_running = 73;  // service::run: another process holds the ins
 void keeper_core::on_look() {
   const auto at = now();
   looked_ = at;
+  wake_.woke(at);
   pulse_->beat();
+  take_orders();
   take_beats();
   const auto pace = check_own_pace(plan_->rt);
   if (!pace.judgeable)
@@ -57,10 +59,16 @@ void keeper_core::on_gone(const process_gone& gone) {
   carry_out();
 }
 
-void keeper_core::on_restart(const restart_order& order) {
-  log::info("restart requested process={}", plan_->table[order.service].name);
-  policy_.restart(order.service, now());
+void keeper_core::on_orders() {
+  take_orders();
   carry_out();
+}
+
+void keeper_core::take_orders() {
+  for (const auto service : plan_->orders.take()) {
+    log::info("restart requested process={}", plan_->table[service].name);
+    policy_.restart(service, now());
+  }
 }
 
 void keeper_core::on_stop() {

@@ -3,6 +3,7 @@
 // The inside of KEEPER; for its own sources only. keeper_actor.cpp has the actor, keeper_core.cpp what comes in,
 // keeper_actions.cpp what it does to processes.
 
+#include "common/actor/next_wake.hpp"
 #include "common/actor/slot.hpp"
 #include "common/config/config.hpp"
 #include "common/telemetry/pulse.hpp"
@@ -19,7 +20,9 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <optional>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -29,16 +32,35 @@ namespace holdfast::watchdog {
 struct process_gone { std::size_t service; std::uint64_t life; exit_status status; };
 /// A heartbeat with news is in the inbox (from the bus).
 struct look {};
-/// Somebody asked for a restart (from the bus).
-struct restart_order { std::size_t service; };
-/// Time to look at everything. Timers cannot be cancelled: all but the last armed one are ignored.
-struct turn { std::uint64_t number; };
+/// Somebody asked for restarts (from the bus).
+struct ordered {};
+/// Time to look at everything.
+struct turn {};
+
+/// Restarts that were asked for, each once however often: whoever asks a thousand times a second gets one at a time.
+class order_inbox {
+public:
+  /// Returns whether the actor must be told.
+  bool put(std::size_t service) {
+    std::lock_guard lock(mutex_);
+    return services_.insert(service).second;
+  }
+  std::set<std::size_t> take() {
+    std::lock_guard lock(mutex_);
+    return std::exchange(services_, {});
+  }
+
+private:
+  std::mutex mutex_;
+  std::set<std::size_t> services_;
+};
 
 /// What outlives one incarnation of the actor: foreign threads hold it too.
 struct plan {
   service::runtime& rt;
   std::vector<service_entry> table;
   heartbeat_inbox inbox{};
+  order_inbox orders{};
   actor::slot slot{};
   std::atomic<bool> stopping{false};
 };
@@ -56,13 +78,9 @@ public:
     carry_out();
   }
 
-  void on_turn(const turn& t) {
-    if (t.number == turn_)
-      on_look();
-  }
   void on_look();
   void on_gone(const process_gone& gone);
-  void on_restart(const restart_order& order);
+  void on_orders();
   void on_stop();
 
 private:
@@ -80,6 +98,7 @@ private:
   bool adopt(std::size_t service);
   void hold(std::size_t service, process p, bool adopted);
   void signal(std::size_t service, int number);
+  void take_orders();
   void take_beats();
   void judge(time_point t);
   void tell_outside(time_point t, bool fit);
@@ -99,7 +118,7 @@ private:
   time_point looked_;
   time_point reap_due_{};
   std::uint64_t lives_ = 0;
-  std::uint64_t turn_ = 0;
+  actor::next_wake wake_;
   exit_watch exits_;  // last: its thread ends first
 };
 
@@ -107,5 +126,5 @@ private:
 
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(holdfast::watchdog::process_gone)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(holdfast::watchdog::look)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(holdfast::watchdog::restart_order)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(holdfast::watchdog::ordered)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(holdfast::watchdog::turn)

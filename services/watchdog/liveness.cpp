@@ -112,8 +112,10 @@ void liveness::check_own_pace(time_point now) {
 
 // What the last heartbeats said is as old as our sleep: it counts no more.
 void liveness::excuse(time_point now) {
-  if (now >= fresh_until_)
+  if (now >= fresh_until_ || now - counted_ >= limits_.limit) {  // late again and again: that must be seen outside
     ++excuses_;
+    counted_ = now;
+  }
   fresh_until_ = now + limits_.limit;
   for (auto& w : watched_)
     w.stuck.clear();

@@ -89,6 +89,7 @@ private:
   std::vector<watched> watched_;
   std::optional<time_point> last_tick_;
   time_point fresh_until_{};
+  time_point counted_{};  // the last excuse
   std::uint64_t excuses_ = 0;
 };
 

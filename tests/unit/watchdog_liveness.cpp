@@ -274,3 +274,13 @@ TEST_CASE("all are seen once each has beaten in its present life", "[watchdog][l
   b.live.forget(1);
   CHECK_FALSE(b.live.all_seen());
 }
+
+TEST_CASE("a watchdog that is late again and again says so each time", "[watchdog][liveness]") {
+  bench b;
+  b.live.watch(0, 11, b.now, b.now);
+  for (int i = 0; i < 20; ++i) {
+    CHECK(b.live.tick(b.now).empty());
+    b.now += 1200ms;  // before the fresh limit has passed
+  }
+  CHECK(b.live.excuses() >= 10);
+}
