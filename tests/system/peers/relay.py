@@ -6,6 +6,7 @@ import socket
 import ssl
 import struct
 import threading
+import time
 import warnings
 
 from holdfast.v1 import wire_pb2
@@ -25,8 +26,8 @@ class Relay:
     what stands.
 
     cut_after: callable that gives the number of bytes, both directions together, after which a connection is cut; None
-    lets it live. swallow_acks: WireAck frames from the target are dropped, but for the first pass_acks of a connection; it
-    is cut after so many.
+    lets it live. swallow_acks: WireAck frames from the target are dropped, but for the first pass_acks of a
+    connection; it is cut after so many, or half a second after the last: the gateway may wait for one.
     """
 
     def __init__(self, target, cut_after=None, swallow_acks=None):
@@ -91,9 +92,13 @@ class Relay:
     def _forward(self, near, far):
         left = self.cut_after() if self.cut_after else None
         swallowed, passing = 0, self.pass_acks
-        frames = b""
+        frames, last = b"", 0.0
         while True:
-            for end in select.select([near, far], [], [])[0]:
+            ready = select.select([near, far], [], [], 0.5 if swallowed else None)[0]
+            if swallowed and time.monotonic() > last + 0.5:
+                self.cuts += 1
+                return
+            for end in ready:
                 data = end.recv(65536)
                 if not data:
                     return
@@ -114,6 +119,7 @@ class Relay:
                 near.sendall(passed)
                 swallowed += dropped
                 self.swallowed += dropped
+                last = time.monotonic() if dropped else last
                 if swallowed >= self.swallow_acks:
                     self.cuts += 1
                     return
