@@ -1,9 +1,12 @@
 #include "common/storage/opening.hpp"
 
 #include "common/storage/data_file.hpp"
-#include "common/storage/lmdb.hpp"
 #include "common/storage/raw_file.hpp"
 
+#include <fmt/format.h>
+#include <lmdb.h>
+
+#include <algorithm>
 #include <chrono>
 #include <filesystem>
 
@@ -30,6 +33,36 @@ std::string seen_to_be_wrong(const std::string& directory) {
 }
 
 } // namespace
+
+bool has_tables(const std::vector<std::string>& names, const std::vector<std::string_view>& wanted) {
+  return std::all_of(wanted.begin(), wanted.end(), [&](auto name) {
+    return std::find(names.begin(), names.end(), name) != names.end();
+  });
+}
+
+void check_tables(const std::vector<std::string>& names, const std::vector<std::string_view>& in_order) {
+  const auto missing = std::find_if_not(in_order.begin(), in_order.end(),
+                                        [&](auto name) { return has_tables(names, {name}); });
+  const auto made = static_cast<std::size_t>(missing - in_order.begin());
+  if (missing != in_order.end() && names.size() > made)
+    throw error(MDB_CORRUPTED, fmt::format("failed to find table {}: it is not in the list of tables", *missing));
+}
+
+table open_meta(environment& env, const std::string& what, const std::vector<std::string_view>& own) {
+  const auto names = env.table_names();
+  const bool ours = has_tables(names, own);
+  if (ours)
+    check_tables(names, {"meta"});
+  try {
+    if (names.empty() || has_tables(names, {"meta"}))
+      return *env.open_table("meta");
+  } catch (const error& e) {
+    if (e.code() != MDB_INCOMPATIBLE || ours)
+      throw;
+  }
+  throw foreign_directory(fmt::format("failed to open {} {}: with database \"{}\" it is an LMDB file of another program",
+                                      what, env.directory(), names.front()));
+}
 
 void open_or_set_aside(const std::string& directory, start_marker& starts, const opening& how) {
   finish_salvage(directory);

@@ -1,9 +1,13 @@
 #pragma once
 
+#include "common/storage/lmdb.hpp"
 #include "common/storage/start_marker.hpp"
 
 #include <functional>
 #include <stdexcept>
+#include <string>
+#include <string_view>
+#include <vector>
 #include <string>
 
 namespace holdfast::storage {
@@ -12,6 +16,19 @@ namespace holdfast::storage {
 struct foreign_directory : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
+
+/// Whether all of these are among the names. A file that has what no other program's has is ours, also where what says
+/// so is damaged.
+bool has_tables(const std::vector<std::string>& names, const std::vector<std::string_view>& wanted);
+
+/// A first start makes its tables one after the other, and none is ever removed: where one is missing and another has
+/// been made behind it, the disk has changed its name, and an empty one in its place would forget what it held. To be
+/// called before any is opened, for that makes it. Throws error.
+void check_tables(const std::vector<std::string>& names, const std::vector<std::string_view>& in_order);
+
+/// Opens "meta", which says whose file this is, or makes it where there is nothing. `own`: what only our files have.
+/// Throws foreign_directory, and error where it is ours and damaged.
+table open_meta(environment& env, const std::string& what, const std::vector<std::string_view>& own);
 
 /// How a service opens its LMDB file.
 struct opening {

@@ -17,6 +17,8 @@ namespace holdfast::collector {
 
 namespace {
 
+const std::vector<std::string_view> own_tables{"origins", "batches", "index"};  // together in no other program's
+
 std::uint64_t map_bytes(config::bytes quota) { return quota.count + quota.count / 8 + (64ULL << 20); }
 
 std::string origin_key(const origin& o) {
@@ -62,11 +64,9 @@ void archive::open(const config::collector& settings) {
                                                 storage::environment::mode::read_write);
   env_->on_assertion([this](const std::string& text) { starts_.condemn("LMDB ends the process: " + text); });
   const auto names = env_->table_names();
-  if (!names.empty() && std::find(names.begin(), names.end(), "meta") == names.end())
-    throw storage::foreign_directory(
-      fmt::format("failed to open archive {}: an LMDB file of another program", directory));
-  meta_ = *env_->open_table("meta");
+  meta_ = storage::open_meta(*env_, "archive", own_tables);
   check_identity(directory);
+  storage::check_tables(names, {"meta", "origins", "batches", "arrivals", "index"});
   origins_ = *env_->open_table("origins");
   batches_ = *env_->open_table("batches");
   arrivals_ = *env_->open_table("arrivals");
@@ -79,11 +79,11 @@ void archive::open(const config::collector& settings) {
 
 void archive::check_identity(const std::string& directory) {
   storage::txn t(*env_, storage::txn::kind::write);
+  const auto names = env_->table_names();
   if (auto row = t.get(meta_, "store")) {
     v1::StoreIdentity id;
     const bool sound = storage::unseal("meta", "store", *row, id);
-    const auto names = env_->table_names();
-    if (!sound && std::find(names.begin(), names.end(), "origins") != names.end())
+    if (!sound && storage::has_tables(names, {"origins"}))
       throw storage::error(MDB_CORRUPTED, "failed to read the archive's identity: it is not what was written");
     if (!sound || id.kind() != archive_kind)
       throw storage::foreign_directory(fmt::format("failed to open archive {}: it is a {}", directory, id.kind()));
@@ -97,7 +97,9 @@ void archive::check_identity(const std::string& directory) {
     }
     return;
   }
-  if (t.entries(meta_) > 0 || env_->table_names().size() > 1)  // "meta" is a common name
+  if (storage::has_tables(names, own_tables))
+    throw storage::error(MDB_CORRUPTED, "failed to read the archive's identity: it is not there");
+  if (t.entries(meta_) > 0 || names.size() > 1)  // "meta" is a common name
     throw storage::foreign_directory(
       fmt::format("failed to open archive {}: an LMDB file of another program", directory));
   v1::StoreIdentity id;

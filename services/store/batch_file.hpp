@@ -145,6 +145,8 @@ private:
   };
   void put_aside(const setting& s, const std::string& cause, bool again);
   void open(const setting& s);
+  void open_meta(const std::string& gateway);
+  void check_classes();
   void open_classes(const std::vector<config::record_class>& classes);
   void check_identity(const std::string& gateway);
   usage used(storage::txn& t) const;

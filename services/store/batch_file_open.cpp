@@ -9,11 +9,11 @@
 #include "common/telemetry/log.hpp"
 #include "holdfast/v1/storage.pb.h"
 #include "services/store/salvage.hpp"
+#include "services/store/table_names.hpp"
 
 #include <fmt/format.h>
 #include <lmdb.h>
 
-#include <algorithm>
 #include <chrono>
 #include <filesystem>
 
@@ -23,7 +23,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr std::string_view class_prefix = "class/";
+const std::vector<std::string_view> own_tables{"classes", "producers", "delivery"};  // together in no other program's
 constexpr auto salvage_time = std::chrono::seconds(4);  // a start takes 10 s at most
 
 std::unique_ptr<service::instance_lock> lock(const std::string& directory) {
@@ -87,20 +87,14 @@ void batch_file::open(const setting& s) {
   env_ = std::make_unique<storage::environment>(s.store.directory, map_bytes(s.store.quota),
                                                 storage::environment::mode::read_write);
   env_->on_assertion([this](const std::string& text) { starts_.condemn("LMDB ends the process: " + text); });
-  const auto names = env_->table_names();
-  const bool ours = std::find(names.begin(), names.end(), "meta") != names.end();
-  if (!names.empty() && !ours)
-    throw storage::foreign_directory(
-      fmt::format("failed to open store {}: an LMDB file of another program (database \"{}\")", s.store.directory,
-                  names.front()));
-  meta_ = *env_->open_table("meta");
-  check_identity(s.gateway);
+  open_meta(s.gateway);
   classes_ = *env_->open_table("classes");
   producers_ = *env_->open_table("producers");
   delivery_ = *env_->open_table("delivery");
   links_ = *env_->open_table("links");
   journal_ = *env_->open_table("journal");
   env_->clear_dead_readers();
+  check_classes();
   open_classes(s.classes);
   producer_table producers;
   delivery_state delivery;
@@ -108,6 +102,27 @@ void batch_file::open(const setting& s) {
   journals();
   expiry();
   load(producers, delivery);  // a trial: what is damaged shows here, while the file can still be set aside
+}
+
+// Whose file it is, before anything is written to it.
+void batch_file::open_meta(const std::string& gateway) {
+  const auto names = env_->table_names();
+  meta_ = storage::open_meta(*env_, "store", own_tables);
+  check_identity(gateway);
+  storage::check_tables(names, {"meta", "classes", "producers", "delivery"});
+}
+
+// Of a class that has given numbers the table is there, whether it is configured or not.
+void batch_file::check_classes() {
+  const auto names = env_->table_names();
+  storage::txn t(*env_, storage::txn::kind::read);
+  storage::cursor c(t, classes_);
+  for (auto e = c.first(); e; e = c.next()) {
+    const auto head = storage::parse<v1::ClassRow>("classes", e->key, e->value).last_seq();
+    if (head > 0 && !storage::has_tables(names, {std::string(class_prefix) + std::string(e->key)}))
+      throw storage::error(MDB_CORRUPTED, fmt::format("failed to find the table of class {}: it had seq {}", e->key,
+                                                      head));
+  }
 }
 
 void batch_file::open_classes(const std::vector<config::record_class>& classes) {
@@ -141,7 +156,10 @@ void batch_file::open_classes(const std::vector<config::record_class>& classes) 
 void batch_file::check_identity(const std::string& gateway) {
   storage::txn t(*env_, storage::txn::kind::write);
   const auto row = t.get(meta_, "store");
-  if (!row && (t.entries(meta_) > 0 || env_->table_names().size() > 1))  // "meta" is a common name
+  const auto names = env_->table_names();
+  if (!row && storage::has_tables(names, own_tables))
+    throw storage::error(MDB_CORRUPTED, "failed to read the store's identity: it is not there");
+  if (!row && (t.entries(meta_) > 0 || names.size() > 1))  // "meta" is a common name
     throw storage::foreign_directory(
       fmt::format("failed to open store {}: an LMDB file of another program", env_->directory()));
   if (row) {

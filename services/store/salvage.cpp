@@ -11,6 +11,7 @@
 #include "services/store/batch_file.hpp"
 #include "services/store/row_types.hpp"
 #include "services/store/salvage_copy.hpp"
+#include "services/store/table_names.hpp"
 
 #include <fmt/format.h>
 
@@ -26,7 +27,6 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr std::string_view class_prefix = "class/";
 constexpr std::uint64_t most_gap_rows = 1024;   // of 2^32 records each: a head beyond belief
 constexpr std::uint64_t spare_bytes = 256 << 20;
 
@@ -43,9 +43,12 @@ public:
       out_.problems.emplace_back("it has no list of tables");
     else if (!file_.newest())
       out_.problems.emplace_back("its newest list of tables cannot be read: the last commit may be missing");
+    mend_row_tables(tables_);
     for (const std::string name : row_tables)
       read_rows(name);
     read_confirmed();
+    torn_ = mend_class_tables(tables_, given_);
+    unnamed_ = !torn_.empty();
     for (auto& [name, where] : tables_)
       if (name.starts_with(class_prefix))
         read_class(name, where);
@@ -66,7 +69,7 @@ private:
 
   // Of many copies of the list of tables the newest knows the highest numbers.
   std::uint64_t worth(const storage::raw_file::databases& found) {
-    if (!found.contains("meta"))
+    if (!found.contains("meta") && !found.contains("classes"))
       return 0;
     std::uint64_t sum = 1;
     if (const auto classes = found.find("classes"); classes != found.end())
@@ -166,7 +169,7 @@ private:
       for (auto& name : names)
         take(name, key, value, false);
       return !stopped();
-    }, stale_);
+    }, stale_ || unnamed_);
   }
 
   bool still_its(const std::string& name, seq_range r, const storage::stored_batch& b) const {
@@ -250,6 +253,10 @@ private:
       row.set_last_seq(lane.head);
       rows_["classes"][name] = storage::seal("classes", name, row);
     }
+    for (const std::string table : row_tables)
+      copy_.make(table);
+    for (auto& [name, lane] : out_.classes)
+      copy_.make(std::string(class_prefix) + name);
     for (auto& [table, rows] : rows_)
       for (auto& [key, value] : rows)
         copy_.put(table, key, value);
@@ -266,6 +273,7 @@ private:
   std::map<std::string, range_set> held_;
   bool stale_ = false;                                                  // the list of tables, or of free pages
   std::vector<std::string> torn_;                                       // classes
+  bool unnamed_ = false;                                                // one has no table: its pages are another's
   salvaged out_;
   bool go_on_ = true;
 };

@@ -21,6 +21,11 @@ public:
     env_ = std::make_unique<storage::environment>(directory, bytes, storage::environment::mode::read_write);
   }
 
+  /// A store has its tables also where nothing is in them.
+  void make(const std::string& table) {
+    if (env_ && !tables_.contains(table))
+      open(table);
+  }
   void put(const std::string& table, std::string_view key, std::string_view value) {
     if (!env_)
       return;

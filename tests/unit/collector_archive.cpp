@@ -1,5 +1,6 @@
 #include "archive_bench.hpp"
 #include "holdfast/v1/storage.pb.h"
+#include "storage_names.hpp"
 
 #include <algorithm>
 
@@ -194,4 +195,24 @@ TEST_CASE("other programs' directories and newer archives are refused", "[collec
   id.set_kind(archive_kind);
   id.set_oldest_reader(archive_schema + 1);
   CHECK(refused("meta", id.SerializeAsString()).ends_with("written by a newer version"));
+}
+
+TEST_CASE("an archive in which a name has changed is damaged, not another program's, and nothing is taken twice for it",
+          "[collector]") {
+  struct change { std::string name, other; };
+  const auto c = GENERATE(values<change>({{"store", "stnre"}, {"meta", "metc"}, {"origins", "originr"},
+                                          {"batches", "batcher"}, {"arrivals", "arrivalr"}, {"index", "indey"}}));
+  bench b;
+  b.arrives(plant, {1, 3});
+  b.commit();
+  const auto path = b.settings.directory + "/data.mdb";
+  const auto bad = test::with_key(test::read_file(path), c.name, c.other);
+  test::write_file(path, bad);
+  archive a(b.settings);
+  INFO(c.other);
+  REQUIRE_FALSE(a.set_aside().empty());
+  CHECK(test::read_file(a.set_aside()) == bad);
+  inbox known;
+  a.load(known);
+  CHECK(known.origins() == 0);
 }
