@@ -134,7 +134,7 @@ struct collector {
   endpoint listen{"127.0.0.1", 7410};
   config::tls tls;                   ///< ca_file given: clients must show a certificate
   std::string directory = "/var/lib/holdfast/collector";
-  bytes quota = gib(100);            ///< full: acknowledges no more, gateways hold on
+  bytes quota = gib(100);            ///< full: refuses sessions, gateways hold on
   bytes max_frame = mib(8);
   unsigned max_connections = 1000;
   milliseconds idle_timeout{60000};  ///< a session this silent is closed

@@ -4,6 +4,7 @@
 //   framing.hpp        bytes into frames                                          (core)
 //   batch_builder.hpp  records into batches, encoded once                         (core)
 //   producer.hpp       the window of batches the store has not confirmed          (core)
+//   redial.hpp         when a device is called again                              (core)
 //   intake.hpp         where records come from: sockets, serial lines, Modbus, the simulator
 //   source_actor.cpp   SOURCE: one per configured source; fails and restarts alone
 //   modbus/            Modbus masters

@@ -1,8 +1,12 @@
 #include "services/acquisition/io_intake.hpp"
+#include "services/acquisition/redial.hpp"
 #include "services/acquisition/stream_intake.hpp"
 
 #include <boost/asio/serial_port.hpp>
 #include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
 
 namespace holdfast::acquisition {
 
@@ -11,6 +15,7 @@ namespace {
 using namespace std::chrono_literals;
 using boost::asio::serial_port;
 using boost::system::error_code;
+using clock = std::chrono::steady_clock;
 using serial_conversation = stream_conversation<serial_port>;
 
 constexpr auto retry = 1000ms;
@@ -41,11 +46,11 @@ public:
       serial_port port(setup_.ctx->rt.io().context());
       port.open(settings_.line.device);
       configure(port, settings_.line);
-      auto c = std::make_shared<serial_conversation>(setup_, std::move(port), settings_.line.device,
-                                                     frame_gap(settings_.framing));
-      open_ = c;
+      open_ = std::make_shared<serial_conversation>(setup_, std::move(port), settings_.line.device,
+                                                    frame_gap(settings_.framing));
+      redial_.began(clock::now());
       tell("open", fmt::format("{} {} baud", settings_.line.device, settings_.line.baud), true);
-      setup_.to->send(connected{c});
+      setup_.to->send(connected{open_});
       again(look);
     } catch (const boost::system::system_error& e) {
       tell("failing", fmt::format("failed to open {}: {}", settings_.line.device, e.code().message()), false);
@@ -56,8 +61,8 @@ public:
   void stop() {
     stopped_ = true;
     timer_.cancel();
-    if (auto c = open_.lock())
-      c->close("source stops");
+    if (open_)
+      open_->close("source stops");
   }
 
 private:
@@ -70,17 +75,21 @@ private:
     timer_.async_wait([self = shared_from_this()](error_code ec) {
       if (ec || self->stopped_)
         return;
-      auto c = self->open_.lock();
-      if (c && !c->closed())
+      if (self->open_ && !self->open_->closed())
         return self->again(look);
-      self->open();
+      const auto over = std::exchange(self->open_, nullptr);
+      if (!over || self->redial_.ended(over->heard(), clock::now()))
+        return self->open();
+      self->tell("failing", fmt::format("failed to read {}: {}", self->settings_.line.device, over->cause()), false);
+      self->again(std::max(retry, self->redial_.wait(1)));
     });
   }
 
   intake_setup setup_;
   config::serial_source settings_;
   boost::asio::steady_timer timer_;
-  std::weak_ptr<serial_conversation> open_;
+  std::shared_ptr<serial_conversation> open_;
+  redial redial_;
   bool stopped_ = false;
 };
 

@@ -36,6 +36,10 @@ public:
 
   const std::string& peer() const override { return peer_; }
   bool closed() const noexcept { return ended_; }
+  /// It brought a byte.
+  bool heard() const noexcept { return last_read_ > 0; }
+  /// Why it ended.
+  const std::string& cause() const noexcept { return cause_; }
 
 private:
   static constexpr std::size_t read_size = 256 * 1024;
@@ -96,6 +100,7 @@ private:
     if (ended_)
       return;
     ended_ = true;
+    cause_ = why;
     gap_timer_.cancel();
     boost::system::error_code ignored;
     stream_.close(ignored);
@@ -105,6 +110,7 @@ private:
   intake_setup setup_;
   Stream stream_;
   std::string peer_;
+  std::string cause_;
   std::chrono::milliseconds gap_;
   boost::asio::steady_timer gap_timer_;
   std::deque<std::string> outgoing_;

@@ -1,4 +1,5 @@
 #include "services/acquisition/io_intake.hpp"
+#include "services/acquisition/redial.hpp"
 #include "services/acquisition/stream_intake.hpp"
 
 #include "common/net/stream.hpp"
@@ -8,8 +9,8 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <random>
+#include <utility>
 
 namespace holdfast::acquisition {
 
@@ -18,10 +19,12 @@ namespace {
 using namespace std::chrono_literals;
 using boost::asio::ip::tcp;
 using boost::system::error_code;
+using clock = std::chrono::steady_clock;
 using tcp_conversation = stream_conversation<tcp::socket>;
 
 constexpr auto listen_retry = 1000ms;
 constexpr auto accept_pause = 100ms;  // after an error such as too many open files
+constexpr auto look = 100ms;          // whether a device is still there
 
 std::string peer_of(const tcp::socket& s) {
   error_code ec;
@@ -133,7 +136,7 @@ public:
     resolver_.async_resolve(settings_.connect.host, std::to_string(settings_.connect.port),
                             [self = shared_from_this()](error_code ec, tcp::resolver::results_type found) {
                               if (ec)
-                                return self->failed(ec);
+                                return self->failed("connect", ec.message());
                               self->connect(found);
                             });
   }
@@ -142,8 +145,8 @@ public:
     stopped_ = true;
     resolver_.cancel();
     timer_.cancel();
-    if (auto c = open_.lock())
-      c->close("source stops");
+    if (open_)
+      open_->close("source stops");
   }
 
 private:
@@ -151,8 +154,8 @@ private:
     auto socket = std::make_shared<tcp::socket>(setup_.ctx->rt.io().context());
     boost::asio::async_connect(*socket, found, [self = shared_from_this(), socket](error_code ec, const tcp::endpoint&) {
       if (ec || self->stopped_)
-        return self->failed(ec);
-      self->wait_ = first_wait;
+        return self->failed("connect", ec.message());
+      self->redial_.began(clock::now());
       net::tune(*socket, {}, 30s);
       const auto peer = peer_of(*socket);
       auto c = std::make_shared<tcp_conversation>(self->setup_, std::move(*socket), peer,
@@ -166,40 +169,37 @@ private:
 
   // Looks whether the conversation still stands.
   void watch() {
-    timer_.expires_after(first_wait);
+    timer_.expires_after(look);
     timer_.async_wait([self = shared_from_this()](error_code ec) {
       if (ec || self->stopped_)
         return;
-      auto c = self->open_.lock();
-      if (c && !c->closed())
+      if (!self->open_->closed())
         return self->watch();
-      self->open();
+      const auto over = std::exchange(self->open_, nullptr);
+      if (self->redial_.ended(over->heard(), clock::now()))
+        return self->open();
+      self->failed("talk to", over->cause());
     });
   }
 
-  void failed(error_code ec) {
+  void failed(const char* what, const std::string& cause) {
     if (stopped_)
       return;
     setup_.to->send(intake_state{"source:" + setup_.settings.name, "failing",
-                                 fmt::format("failed to connect {}: {}", settings_.connect.text(), ec.message()), false});
-    std::uniform_int_distribution<long> jitter(wait_.count() / 2, wait_.count());
-    timer_.expires_after(std::chrono::milliseconds(jitter(chance_)));
-    wait_ = std::min(wait_ * 2, last_wait);
+                                 fmt::format("failed to {} {}: {}", what, settings_.connect.text(), cause), false});
+    timer_.expires_after(redial_.wait(std::uniform_real_distribution<>(0, 1)(chance_)));
     timer_.async_wait([self = shared_from_this()](error_code error) {
       if (!error)
         self->open();
     });
   }
 
-  static constexpr std::chrono::milliseconds first_wait = 100ms;
-  static constexpr std::chrono::milliseconds last_wait = 30000ms;
-
   intake_setup setup_;
   config::tcp_client_source settings_;
   tcp::resolver resolver_;
   boost::asio::steady_timer timer_;
-  std::weak_ptr<tcp_conversation> open_;
-  std::chrono::milliseconds wait_ = first_wait;
+  std::shared_ptr<tcp_conversation> open_;
+  redial redial_;
   std::minstd_rand chance_{std::random_device{}()};
   bool stopped_ = false;
 };

@@ -46,7 +46,7 @@ void archive_state::check_space() {
   holes->set(static_cast<double>(present.holes()));
   full = now >= ctx->settings.quota.count;
   if (full)
-    ctx->rt.set_state("archive", "full", fmt::format("{} of {} bytes; acknowledges no more", now,
+    ctx->rt.set_state("archive", "full", fmt::format("{} of {} bytes; takes no more", now,
                                                      ctx->settings.quota.count), false);
   else
     ctx->rt.set_state("archive", "open", ctx->settings.directory);
@@ -54,10 +54,10 @@ void archive_state::check_space() {
 
 void archive_state::on_arrived(const arrived& a) {
   beat->beat();
-  if (full)
-    return;  // no acknowledgement: the gateway keeps it and comes again
   if (a.from->refused())
     return;  // what came before it was not stored, and whatever is must be in order
+  if (full)
+    return refuse_full(*a.from);
   if (a.gap_reason != 0)
     return take_gap(a);
   using verdict = inbox::verdict;
@@ -131,6 +131,19 @@ void archive_state::reject(const arrived& a, v1::Rejected::Reason why, const std
   a.from->send_rejected(r, a.cost());
 }
 
+// Said, and not just left unanswered: the gateway would send its whole window again and again, over each of its links.
+// It keeps what it has and comes again, ever more rarely.
+void archive_state::refuse_full(session& from) {
+  from.refuse(fmt::format("archive is full: {} of {} bytes", file->used_bytes(), ctx->settings.quota.count));
+}
+
+void archive_state::on_greeted(const greeted& g) {
+  commit();  // what is told counts there, where nothing is left to compare: it must be on disk
+  if (full)
+    return refuse_full(*g.from);
+  g.from->send_welcome(present.present(g.gateway, g.epoch), present.elsewhere(g.gateway, g.epoch));
+}
+
 void archive_state::on_beat() {
   beat->beat();
   file->forget_dead_readers();
@@ -158,11 +171,7 @@ caf::behavior archive_actor(caf::stateful_actor<archive_state>* self, std::share
       self->state.scheduled = false;
       self->state.commit();
     },
-    [self](const greeted& g) {
-      self->state.commit();  // what is told counts there, where nothing is left to compare: it must be on disk
-      auto& present = self->state.present;
-      g.from->send_welcome(present.present(g.gateway, g.epoch), present.elsewhere(g.gateway, g.epoch));
-    },
+    [self](const greeted& g) { self->state.on_greeted(g); },
     [self](caf::tick_atom) {
       self->state.on_beat();
       self->delayed_send(self, beat_period, caf::tick_atom::value);

@@ -42,6 +42,8 @@ struct archive_state {
 
   void open();
   void on_arrived(const arrived& a);
+  void on_greeted(const greeted& g);
+  void refuse_full(session& from);
   void take_gap(const arrived& a);
   void take_elsewhere(const arrived& a);
   bool same(const arrived& a);

@@ -1,6 +1,7 @@
 #include "services/uplink/reconnect.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace holdfast::uplink {
 
@@ -11,19 +12,19 @@ void reconnect::established(time_point now) {
 }
 
 void reconnect::lost(time_point now) {
-  if (standing_) {
-    if (now - since_ >= settings_.stable) {
-      backoffs_ = 0;
-      quick_left_ = settings_.quick_attempts;
-    } else if (backoffs_ == 0 && quick_left_ == 0) {
-      quick_left_ = settings_.quick_attempts;
-    }
-    standing_ = false;
-    if (quick_left_ == 0 && backoffs_ == 0)
-      backoffs_ = 1;
-    return;
-  }
-  ++attempts_;
+  if (!std::exchange(standing_, false))
+    ++attempts_;
+  else if (now - since_ >= settings_.stable || (backoffs_ == 0 && quick_left_ == 0))
+    return begin();
+  step();
+}
+
+void reconnect::begin() {
+  quick_left_ = settings_.quick_attempts;
+  backoffs_ = quick_left_ == 0 ? 1 : 0;
+}
+
+void reconnect::step() {
   if (quick_left_ > 0)
     --quick_left_;
   if (quick_left_ == 0)

@@ -10,8 +10,10 @@ namespace holdfast::uplink {
 ///
 /// After a session that stood, a few quick attempts: a peer that restarts is back in tenths of a second. Then
 /// full-jitter exponential backoff: a random time up to first, 2 first, 4 first, ... up to cap. Only a session that
-/// lasted `stable` begins anew; one that keeps breaking goes on where it was. After `unavailable_after` attempts in a
-/// row the link counts as unavailable and goes on at the cap, or at half of it at least.
+/// lasted `stable` begins anew, and the first one where no attempt had failed. A shorter one is one step, as a failed
+/// attempt is: an other end that welcomes and cannot store would get the same records again and again. After
+/// `unavailable_after` attempts in a row the link counts as unavailable and goes on at the cap, or at half of it at
+/// least.
 class reconnect {
 public:
   using time_point = std::chrono::steady_clock::time_point;
@@ -30,6 +32,9 @@ public:
   unsigned attempts() const noexcept { return attempts_; }
 
 private:
+  void begin();
+  void step();
+
   config::reconnect settings_;
   unsigned attempts_ = 0;      // since the last session that stood
   unsigned quick_left_ = 0;

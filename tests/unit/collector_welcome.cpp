@@ -18,6 +18,7 @@
 #include <memory>
 #include <string>
 #include <thread>
+#include <utility>
 
 using namespace holdfast;
 using namespace holdfast::collector;
@@ -84,33 +85,73 @@ std::string text_of(const v1::WireWelcome& w) {
   return out;
 }
 
+/// ARCHIVE in a process of its own.
+struct centre {
+  test::archive_bench bench;
+  test::actor_world w;
+  service::runtime rt{"collector", "collector", in(bench.dir.path("run")), w.system()};
+  std::shared_ptr<context> ctx{new context{rt, bench.settings}};
+  caf::actor archive = w.own(spawn_archive(w.system(), ctx));
+
+  static config::gateway in(const std::string& directory) {
+    config::gateway g;
+    g.run_directory = directory;
+    std::filesystem::create_directories(directory);
+    return g;
+  }
+  ~centre() {
+    ctx->archive.set(nullptr);
+    caf::anon_send_exit(archive, caf::exit_reason::user_shutdown);  // before the runtime that it uses
+    archive = nullptr;
+    w.run();
+  }
+  void greets(const gateway& g) const { ctx->archive.send(greeted{g.there(), "plant", 7}); }
+  /// What gateways wrote is in ARCHIVE's mailbox, and nobody else puts anything there.
+  void wait_for_batch() const {
+    for (const auto until = std::chrono::steady_clock::now() + 10s; ctx->waiting_bytes == 0;) {
+      REQUIRE(std::chrono::steady_clock::now() < until);
+      std::this_thread::yield();
+    }
+    ctx->rt.io().run_and_wait([] {});
+  }
+};
+
 } // namespace
 
 TEST_CASE("what a welcome names is on disk", "[collector]") {
-  test::archive_bench bench;
-  config::gateway g;
-  g.run_directory = bench.dir.path("run");
-  std::filesystem::create_directories(g.run_directory);
-  test::actor_world w;
-  service::runtime rt("collector", "collector", g, w.system());
-  std::shared_ptr<context> ctx(new context{rt, bench.settings});
-  const auto archive = w.own(spawn_archive(w.system(), ctx));
-  w.run();
-  auto& stored = rt.metrics().counter("holdfast_collector_records_total", "Records stored");
-  gateway first(ctx), second(ctx);
+  centre c;
+  auto& stored = c.rt.metrics().counter("holdfast_collector_records_total", "Records stored");
+  gateway first(c.ctx), second(c.ctx);
   first.write(gateway::hello() + gateway::data({1, 3}, "three records"));
-  for (const auto until = std::chrono::steady_clock::now() + 10s; ctx->waiting_bytes == 0;) {
-    REQUIRE(std::chrono::steady_clock::now() < until);
-    std::this_thread::yield();
-  }
-  rt.io().run_and_wait([] {});  // hello and batch are in the mailbox, and nobody else puts anything there
-  ctx->archive.send(greeted{second.there(), "plant", 7});
+  c.wait_for_batch();
+  c.greets(second);
   for (int n = 0; n < 3; ++n)
-    w.step();  // no commit is due yet: it comes behind all that waits
+    c.w.step();  // no commit is due yet: it comes behind all that waits
   CHECK(text_of(first.next().welcome()).empty());
   CHECK(text_of(second.next().welcome()) == "telemetry 1-3;");
   CHECK(stored.get() == 3);
-  ctx->archive.set(nullptr);
-  caf::anon_send_exit(archive, caf::exit_reason::user_shutdown);  // before the runtime that it uses
-  w.run();
+}
+
+TEST_CASE("a full archive refuses sessions, and welcomes them again when there is room", "[collector]") {
+  centre c;
+  const auto quota = std::exchange(c.ctx->settings.quota.count, 1);  // full with the first commit
+  gateway sender(c.ctx), late(c.ctx), back(c.ctx);
+  sender.write(gateway::hello() + gateway::data({1, 3}, "three records"));
+  c.wait_for_batch();
+  c.w.run();
+  CHECK(sender.next().has_welcome());
+  CHECK(sender.next().has_ack());
+  c.rt.io().run_and_wait([] {});
+  REQUIRE(c.ctx->waiting_bytes == 0);
+  sender.write(gateway::data({4, 4}, "one more"));
+  c.wait_for_batch();
+  c.greets(late);
+  c.w.run();
+  REQUIRE(late.next().refusal().reason().find("archive is full: ") == 0);
+  CHECK(sender.next().refusal().reason().find("archive is full: ") == 0);
+  c.ctx->settings.quota.count = quota;
+  c.w.advance(500ms, 100ms);
+  c.greets(back);
+  c.w.run();
+  CHECK(text_of(back.next().welcome()) == "telemetry 1-3;");
 }

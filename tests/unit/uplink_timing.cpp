@@ -69,24 +69,37 @@ TEST_CASE("waits are spread: quick ones over their upper half, the others over a
 
 TEST_CASE("a session that keeps breaking goes on where the ladder was", "[uplink]") {
   attempts a;
-  a.fail(4);
+  a.fail(3);
   a.stand(1s);
   CHECK((a.r.wait(most) + 1ms).count() == 8000);
   CHECK(a.fail(1) == std::vector<long>{16000});
   a.stand(59'999ms);
-  CHECK((a.r.wait(most) + 1ms).count() == 16000);
+  CHECK((a.r.wait(most) + 1ms).count() == 30000);
   a.stand(60s);
   CHECK((a.r.wait(most) + 1ms).count() == 50);
 }
 
 TEST_CASE("a short first session is followed by quick attempts once", "[uplink]") {
-  attempts a({.quick_attempts = 2});
+  attempts a({.quick_attempts = 3});
   a.stand(1s);
   CHECK((a.r.wait(most) + 1ms).count() == 50);
   a.fail(1);
   a.stand(1s);
-  CHECK((a.r.wait(most) + 1ms).count() == 50);  // one of the two is left
+  CHECK((a.r.wait(most) + 1ms).count() == 50);  // one of the three is left
   CHECK(a.fail(2) == std::vector<long>{1000, 2000});
+}
+
+TEST_CASE("sessions that all break at once, and no attempt that fails, climb the ladder to its cap", "[uplink]") {
+  attempts a({.quick_attempts = 3});
+  std::vector<long> waits;
+  for (int n = 0; n < 10; ++n) {
+    a.stand(10ms);
+    waits.push_back((a.r.wait(most) + 1ms).count());
+  }
+  CHECK(waits == std::vector<long>{50, 50, 50, 1000, 2000, 4000, 8000, 16000, 30000, 30000});
+  CHECK_FALSE(a.r.quick());
+  a.stand(60s);
+  CHECK((a.r.wait(most) + 1ms).count() == 50);
 }
 
 TEST_CASE("without quick attempts the ladder begins at once", "[uplink]") {
