@@ -65,6 +65,7 @@ struct source {
   ~source() {
     field = nullptr;
     slot->set(nullptr);
+    w.run();  // what it still was told needs the loop
   }
   /// Lets it work until that is so.
   bool until(const std::function<bool()>& so) {
