@@ -34,6 +34,10 @@ struct stocked : bench {
     f.reset();
     sound = test::read_file(data());
   }
+  /// As a gateway opens it whose one destination has confirmed what was removed.
+  std::unique_ptr<batch_file> open() {
+    return std::make_unique<batch_file>(settings, "plant", classes, std::vector<config::destination>{{"centre", {}}});
+  }
   salvaged looked() const { return salvage({.file = data(), .wanted = {{"telemetry", {"centre"}}}}); }
 };
 
