@@ -48,10 +48,11 @@ std::uint64_t size_of(const fs::path& file) {
 
 bool error::full() const noexcept { return code_ == MDB_MAP_FULL || code_ == ENOSPC || code_ == EDQUOT; }
 
-// Keys are numbers that are given once: one that is there already means that a table and its head disagree.
+// Keys are numbers that are given once: one that is there already means that a table and its head disagree. Nor is a
+// table's record with other flags than it was made with one that was written (of another program's, open_meta() knows).
 bool error::damaged() const noexcept {
   return code_ == MDB_KEYEXIST || code_ == MDB_CORRUPTED || code_ == MDB_PAGE_NOTFOUND || code_ == MDB_INVALID
-         || code_ == MDB_VERSION_MISMATCH || code_ == MDB_CURSOR_FULL;
+         || code_ == MDB_VERSION_MISMATCH || code_ == MDB_CURSOR_FULL || code_ == MDB_INCOMPATIBLE;
 }
 
 bool error::unusable() const noexcept { return damaged() || code_ == MDB_PANIC; }

@@ -1,7 +1,6 @@
 #include "common/storage/opening.hpp"
 
 #include "common/storage/data_file.hpp"
-#include "common/storage/lmdb.hpp"
 #include "common/storage/raw_file.hpp"
 
 #include <fmt/format.h>
@@ -47,6 +46,22 @@ void check_tables(const std::vector<std::string>& names, const std::vector<std::
   const auto made = static_cast<std::size_t>(missing - in_order.begin());
   if (missing != in_order.end() && names.size() > made)
     throw error(MDB_CORRUPTED, fmt::format("failed to find table {}: it is not in the list of tables", *missing));
+}
+
+table open_meta(environment& env, const std::string& what, const std::vector<std::string_view>& own) {
+  const auto names = env.table_names();
+  const bool ours = has_tables(names, own);
+  if (ours)
+    check_tables(names, {"meta"});
+  try {
+    if (names.empty() || has_tables(names, {"meta"}))
+      return *env.open_table("meta");
+  } catch (const error& e) {
+    if (e.code() != MDB_INCOMPATIBLE || ours)
+      throw;
+  }
+  throw foreign_directory(fmt::format("failed to open {} {}: with database \"{}\" it is an LMDB file of another "
+                                      "program", what, env.directory(), names.front()));
 }
 
 void open_or_set_aside(const std::string& directory, start_marker& starts, const opening& how) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "common/storage/lmdb.hpp"
 #include "common/storage/start_marker.hpp"
 
 #include <functional>
@@ -24,6 +25,10 @@ bool has_tables(const std::vector<std::string>& names, const std::vector<std::st
 /// been made behind it, the disk has changed its name, and an empty one in its place would forget what it held. To be
 /// called before any is opened, for that makes it. Throws error.
 void check_tables(const std::vector<std::string>& names, const std::vector<std::string_view>& in_order);
+
+/// Opens "meta", which says whose file this is, or makes it where there is nothing. `own`: what only our files have.
+/// Throws foreign_directory, and error where it is ours and damaged.
+table open_meta(environment& env, const std::string& what, const std::vector<std::string_view>& own);
 
 /// How a service opens its LMDB file.
 struct opening {

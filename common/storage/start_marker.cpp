@@ -2,6 +2,7 @@
 
 #include "common/storage/data_file.hpp"
 #include "common/storage/lmdb.hpp"
+#include "common/storage/opening.hpp"
 #include "common/telemetry/log.hpp"
 
 #include <fmt/format.h>
@@ -96,23 +97,29 @@ void walk(environment& env, const std::string& name, table rows) {
     finding(fmt::format("{}: {} of {} entries", name, n, t.entries(rows)));
 }
 
+// As a store or an archive has them. What else is called "meta" is somebody else's, and may have plain entries.
+bool ours(const std::vector<std::string>& names) {
+  return has_tables(names, {"meta", "delivery"}) || has_tables(names, {"meta", "origins"});
+}
+
 void walk(environment&& env) {
   walk(env, "the list of databases", env.main_table());
-  for (auto& name : env.table_names()) {
+  const auto names = env.table_names();
+  for (auto& name : names) {
     try {
       walk(env, name, env.open_table(name).value());
     } catch (const error& e) {
-      if (e.code() != MDB_INCOMPATIBLE)  // another program's file may have plain entries there
+      if (e.code() != MDB_INCOMPATIBLE || ours(names))
         throw;
     }
   }
   txn(env, txn::kind::read).free_bytes();
 }
 
-// A file without "meta" is somebody else's and stays as it is.
+// A file that is somebody else's stays as it is.
 void try_write(environment&& env) {
   const auto names = env.table_names();
-  if (std::find(names.begin(), names.end(), "meta") == names.end())
+  if (!ours(names))
     return;
   std::vector<table> tables;
   for (auto& name : names)

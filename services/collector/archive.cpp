@@ -64,12 +64,7 @@ void archive::open(const config::collector& settings) {
                                                 storage::environment::mode::read_write);
   env_->on_assertion([this](const std::string& text) { starts_.condemn("LMDB ends the process: " + text); });
   const auto names = env_->table_names();
-  if (!names.empty() && !storage::has_tables(names, {"meta"}) && !storage::has_tables(names, own_tables))
-    throw storage::foreign_directory(
-      fmt::format("failed to open archive {}: an LMDB file of another program", directory));
-  if (storage::has_tables(names, own_tables))
-    storage::check_tables(names, {"meta"});
-  meta_ = *env_->open_table("meta");
+  meta_ = storage::open_meta(*env_, "archive", own_tables);
   check_identity(directory);
   storage::check_tables(names, {"meta", "origins", "batches", "arrivals", "index"});
   origins_ = *env_->open_table("origins");

@@ -107,13 +107,7 @@ void batch_file::open(const setting& s) {
 // Whose file it is, before anything is written to it.
 void batch_file::open_meta(const std::string& gateway) {
   const auto names = env_->table_names();
-  if (!names.empty() && !storage::has_tables(names, {"meta"}) && !storage::has_tables(names, own_tables))
-    throw storage::foreign_directory(
-      fmt::format("failed to open store {}: an LMDB file of another program (database \"{}\")", env_->directory(),
-                  names.front()));
-  if (storage::has_tables(names, own_tables))
-    storage::check_tables(names, {"meta"});
-  meta_ = *env_->open_table("meta");
+  meta_ = storage::open_meta(*env_, "store", own_tables);
   check_identity(gateway);
   storage::check_tables(names, {"meta", "classes", "producers", "delivery"});
 }

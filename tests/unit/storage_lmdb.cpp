@@ -141,7 +141,8 @@ TEST_CASE("errors are sorted into full, damaged and others", "[storage]") {
     CHECK(error(code, "").full());
     CHECK_FALSE(error(code, "").damaged());
   }
-  for (int code : {MDB_CORRUPTED, MDB_PAGE_NOTFOUND, MDB_INVALID, MDB_VERSION_MISMATCH, MDB_CURSOR_FULL}) {
+  for (int code : {MDB_CORRUPTED, MDB_PAGE_NOTFOUND, MDB_INVALID, MDB_VERSION_MISMATCH, MDB_CURSOR_FULL,
+                   MDB_INCOMPATIBLE}) {
     CHECK(error(code, "").damaged());
     CHECK(error(code, "").unusable());
   }

@@ -2,6 +2,7 @@
 
 #include "common/storage/start_marker.hpp"
 #include "small_disk.hpp"
+#include "storage_names.hpp"
 #include "storage_sample.hpp"
 
 #include <catch2/catch.hpp>
@@ -29,6 +30,30 @@ TEST_CASE("an examination finds damage inside, touches nothing and survives", "[
   s.put(bad);
   CHECK_FALSE(examine(s.dir.path()).empty());
   CHECK(test::read_file(s.data) == bad);
+}
+
+TEST_CASE("an examination believes other flags of a table's record in another program's file only", "[storage]") {
+  const bool store = GENERATE(false, true);
+  test::temporary_directory dir;
+  {
+    environment env(dir.path(), 1 << 20, environment::mode::read_write);
+    for (const std::string name : {"meta", "rows", store ? "delivery" : "other"}) {
+      const auto rows = *env.open_table(name);
+      txn t(env, txn::kind::write);
+      t.put(rows, "key", "value");
+      t.commit();
+    }
+  }
+  const auto path = dir.path("data.mdb");
+  const auto sound = test::read_file(path);
+  CHECK(examine(dir.path()).empty());
+  for (const std::string name : {"meta", "rows"})
+    for (const auto& bad : {test::with_bits(sound, name, test::node_flags, 0x02),
+                            test::with_bits(sound, name, test::table_flags(name), 0x80)}) {
+      REQUIRE(bad != sound);
+      test::write_file(path, bad);
+      CHECK(examine(dir.path()).empty() == !store);
+    }
 }
 
 TEST_CASE("an examiner that dies is damage only by a signal of damage", "[storage]") {

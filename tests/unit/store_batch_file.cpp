@@ -119,6 +119,19 @@ TEST_CASE("another program's LMDB file is refused by name and not written to", "
   }
 }
 
+TEST_CASE("another program's plain entries stay as they are, also one that is called meta", "[store]") {
+  bench b;
+  b.meddle([](storage::environment& env) {
+    const auto main = env.main_table();
+    storage::txn t(env, storage::txn::kind::write);
+    t.put(main, "meta", "value");
+    t.commit();
+  });
+  const auto before = test::read_file(b.data());
+  CHECK(b.refused().find("another program") != std::string::npos);
+  CHECK(test::read_file(b.data()) == before);
+}
+
 TEST_CASE("a start that died between its first two commits is finished", "[store]") {
   bench b;
   b.meddle([](storage::environment& env) { env.open_table("meta"); });

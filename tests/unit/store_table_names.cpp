@@ -75,6 +75,20 @@ TEST_CASE("a store whose identity cannot be found is damaged, not another progra
   check_rows(*f);
 }
 
+TEST_CASE("a table's record with other flags is damage of the file", "[store]") {
+  const std::string name = GENERATE("meta", "classes", "class/telemetry", "producers", "delivery");
+  const bool in_record = GENERATE(false, true);
+  stocked b;
+  const auto bad = in_record ? test::with_bits(b.sound, name, test::table_flags(name), 0x80)
+                             : test::with_bits(b.sound, name, test::node_flags, 0x02);  // it is no table
+  REQUIRE(bad != b.sound);
+  test::write_file(b.data(), bad);
+  const auto f = b.open();
+  INFO(name << ": " << f->salvaged());
+  CHECK_FALSE(f->set_aside().empty());
+  check_whole(*f);
+}
+
 TEST_CASE("what a salvage makes has all of its tables, also those with nothing in them", "[store]") {
   stocked b;
   b.meddle([](storage::environment& env) {
