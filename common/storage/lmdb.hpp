@@ -92,8 +92,11 @@ public:
   char* append(table t, std::string_view key, std::size_t bytes);
   bool erase(table t, std::string_view key);
   /// Deletes the entries with seq keys (seq_key) in [first, last], the first `most` of them; returns how many. Entries
-  /// whose pages are damaged stay: deleting them would harm others.
-  std::uint64_t erase_seqs(table t, std::uint64_t first, std::uint64_t last, std::uint64_t most = UINT64_MAX);
+  /// whose pages are damaged stay: deleting them would harm others. Throws error where one beside its key is not
+  /// `whole`, has another length than was written: LMDB would move its neighbours by that, and beyond their page.
+  using entry_check = std::function<bool(std::string_view key, std::string_view value)>;
+  std::uint64_t erase_seqs(table t, std::uint64_t first, std::uint64_t last, std::uint64_t most = UINT64_MAX,
+                           const entry_check& whole = {});
   /// Throws error where a value lies on damaged pages.
   void check_pages(table t);
   /// Pages of the file that hold nothing now. In a read transaction.

@@ -102,14 +102,19 @@ void txn::put(table t, std::string_view key, std::string_view value) {
     throw error(rc, fmt::format("failed to write entry: {}", ::mdb_strerror(rc)));
 }
 
-std::uint64_t txn::erase_seqs(table t, std::uint64_t first, std::uint64_t last, std::uint64_t most) {
+std::uint64_t txn::erase_seqs(table t, std::uint64_t first, std::uint64_t last, std::uint64_t most,
+                              const entry_check& whole) {
   cursor c(*this, t);
+  const auto page = page_bytes();
   std::uint64_t n = 0;
-  for (auto e = c.at_or_after(seq_key(first)); n < most && e && key_seq(e->key) <= last; e = c.next())
-    if (pages_known(e->key, e->value)) {
-      c.erase();
-      ++n;
-    }
+  for (auto e = c.at_or_after(seq_key(first)); n < most && e && key_seq(e->key) <= last; e = c.next()) {
+    if (!pages_known(e->key, e->value))
+      continue;
+    if (whole && beside_key(e->key, e->value, page) && !whole(e->key, e->value))
+      throw error(MDB_CORRUPTED, "failed to delete entry: it has not the length that was written");
+    c.erase();
+    ++n;
+  }
   return n;
 }
 
