@@ -159,19 +159,6 @@ void remove_unfinished(const std::string& directory) {
   fs::remove(fs::path(directory) / "lock.mdb", ignored);
 }
 
-bool pages_known(std::string_view value, std::uint32_t page_bytes) {
-  constexpr std::uint32_t header_bytes = 16;
-  if (value.size() < page_bytes / 2)
-    return true;  // beside its key
-  std::uint16_t flags = 0;
-  std::uint32_t pages = 0;
-  std::memcpy(&flags, value.data() - header_bytes + 10, sizeof flags);
-  std::memcpy(&pages, value.data() - header_bytes + 12, sizeof pages);
-  constexpr std::uint16_t overflow = 0x04;
-  constexpr std::uint16_t dirty = 0x10;
-  return (flags & ~dirty) == overflow && pages == (header_bytes - 1 + value.size()) / page_bytes + 1;
-}
-
 std::string salvage_directory(const std::string& directory) { return (fs::path(directory) / "salvage").string(); }
 
 namespace {

@@ -49,10 +49,6 @@ void back_lock_file(const std::string& directory);
 /// What a first start has begun that failed for want of room is not a damaged file.
 void remove_unfinished(const std::string& directory);
 
-/// A long value lies on pages of its own, and LMDB believes what their header says of their number: wrong, a deletion
-/// would free pages of others, or loop for hours. `value` is as a cursor gives it.
-bool pages_known(std::string_view value, std::uint32_t page_bytes);
-
 /// The file that another is made in, to take the place of a damaged one: <directory>/salvage/data.mdb.
 std::string salvage_directory(const std::string& directory);
 /// What a start before this one made of it, or left of it: a whole copy takes its place if nothing is there, what was

@@ -8,11 +8,8 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdio>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
-#include <sys/mman.h>
 
 namespace holdfast::storage {
 
@@ -110,6 +107,8 @@ std::optional<table> environment::open_table(const std::string& name) {
     return std::nullopt;
   check(rc, "open database");
   t.commit();
+  if (map_.empty() && !read_only_)
+    find_map();
   return db;
 }
 
@@ -154,21 +153,9 @@ int environment::clear_dead_readers() {
   return dead;
 }
 
-// LMDB tells the map's address only where it was asked for; the kernel tells it always.
-void environment::release_resident() {
-  const auto file = (std::filesystem::canonical(directory_) / "data.mdb").string();
-  std::ifstream maps("/proc/self/maps");
-  for (std::string line; std::getline(maps, line);) {
-    std::uintptr_t begin = 0;
-    std::uintptr_t end = 0;
-    if (line.ends_with(" " + file) && std::sscanf(line.c_str(), "%lx-%lx", &begin, &end) == 2)
-      ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
-  }
-}
-
 void environment::adopt_map_size() { check(::mdb_env_set_mapsize(env_, 0), "adopt map size"); }
 
-txn::txn(environment& env, kind k) {
+txn::txn(environment& env, kind k) : env_(env) {
   const unsigned flags = k == kind::read ? MDB_RDONLY : 0;
   int rc = ::mdb_txn_begin(env.native(), nullptr, flags, &txn_);
   if (rc == MDB_READERS_FULL && env.clear_dead_readers() > 0)
@@ -191,12 +178,6 @@ std::optional<std::string_view> txn::get(table t, std::string_view key) {
   return view(v);
 }
 
-void txn::put(table t, std::string_view key, std::string_view value) {
-  auto k = val(key);
-  auto v = val(value);
-  check(::mdb_put(txn_, t, &k, &v, 0), "write entry");
-}
-
 char* txn::append(table t, std::string_view key, std::size_t bytes) {
   auto k = val(key);
   MDB_val v{bytes, nullptr};
@@ -210,17 +191,6 @@ bool txn::erase(table t, std::string_view key) {
   if (rc != MDB_NOTFOUND)
     check(rc, "delete entry");
   return rc == MDB_SUCCESS;
-}
-
-std::uint64_t txn::erase_seqs(table t, std::uint64_t first, std::uint64_t last, std::uint64_t most) {
-  cursor c(*this, t);
-  std::uint64_t n = 0;
-  for (auto e = c.at_or_after(seq_key(first)); n < most && e && key_seq(e->key) <= last; e = c.next())
-    if (pages_known(e->value, page_bytes())) {
-      c.erase();
-      ++n;
-    }
-  return n;
 }
 
 std::uint32_t txn::page_bytes() {

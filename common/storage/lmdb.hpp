@@ -59,15 +59,19 @@ public:
   /// Called when LMDB meets what cannot be, in any thread; it ends the process then.
   void on_assertion(std::function<void(const std::string&)> tell);
   MDB_env* native() const noexcept { return env_; }
+  /// Where the file is mapped; empty while that is not known.
+  std::string_view map() const noexcept { return map_; }
   bool read_only() const noexcept { return read_only_; }
   const std::string& directory() const noexcept { return directory_; }
 
 private:
   void open(std::uint64_t map_bytes);
+  void find_map();
 
   MDB_env* env_ = nullptr;
   bool read_only_;
   std::string directory_;
+  std::string_view map_;
   std::function<void(const std::string&)> assertion_;
 };
 
@@ -82,13 +86,19 @@ public:
   txn& operator=(const txn&) = delete;
 
   std::optional<std::string_view> get(table t, std::string_view key);
+  /// Throws error also where a value is there that lies on damaged pages: LMDB would free those of others.
   void put(table t, std::string_view key, std::string_view value);
   /// Appends a key that sorts after all others and returns where to write its value.
   char* append(table t, std::string_view key, std::size_t bytes);
   bool erase(table t, std::string_view key);
   /// Deletes the entries with seq keys (seq_key) in [first, last], the first `most` of them; returns how many. Entries
-  /// whose pages are damaged stay: deleting them would harm others.
-  std::uint64_t erase_seqs(table t, std::uint64_t first, std::uint64_t last, std::uint64_t most = UINT64_MAX);
+  /// whose pages are damaged stay: deleting them would harm others. Throws error where one beside its key is not
+  /// `whole`, has another length than was written: LMDB would move its neighbours by that, and beyond their page.
+  using entry_check = std::function<bool(std::string_view key, std::string_view value)>;
+  std::uint64_t erase_seqs(table t, std::uint64_t first, std::uint64_t last, std::uint64_t most = UINT64_MAX,
+                           const entry_check& whole = {});
+  /// Throws error where a value lies on damaged pages.
+  void check_pages(table t);
   /// Pages of the file that hold nothing now. In a read transaction.
   std::uint64_t free_bytes();
   /// Pages of the database times the page size: what it takes on disk.
@@ -99,6 +109,8 @@ public:
 
 private:
   std::uint32_t page_bytes();
+  bool pages_known(std::string_view key, std::string_view value);
+  environment& env_;
   MDB_txn* txn_ = nullptr;
 };
 

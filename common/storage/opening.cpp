@@ -60,8 +60,8 @@ table open_meta(environment& env, const std::string& what, const std::vector<std
     if (e.code() != MDB_INCOMPATIBLE || ours)
       throw;
   }
-  throw foreign_directory(fmt::format("failed to open {} {}: with database \"{}\" it is an LMDB file of another program",
-                                      what, env.directory(), names.front()));
+  throw foreign_directory(fmt::format("failed to open {} {}: with database \"{}\" it is an LMDB file of another "
+                                      "program", what, env.directory(), names.front()));
 }
 
 void open_or_set_aside(const std::string& directory, start_marker& starts, const opening& how) {

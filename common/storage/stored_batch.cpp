@@ -55,6 +55,17 @@ bool mended(char* header, std::size_t bytes, const batch_place& at) {
   return false;
 }
 
+std::size_t header_size(std::string_view value) {
+  return value.starts_with("\x01\x01") ? seal_at : stored_batch::header_bytes;
+}
+
+// The header as it was written; false: that cannot be known.
+bool believe(std::string_view value, std::size_t header, const batch_place& at,
+             std::array<char, stored_batch::header_bytes>& copy) {
+  std::copy_n(value.data(), header, copy.data());
+  return header == seal_at || seal_fits(copy.data(), at) || mended(copy.data(), header, at);
+}
+
 } // namespace
 
 void stored_batch::encode(char* to, const batch_place& at) const {
@@ -72,18 +83,16 @@ void stored_batch::encode(char* to, const batch_place& at) const {
 }
 
 std::optional<stored_batch> stored_batch::decode(std::string_view value, const batch_place& at) {
-  if (value.size() < seal_at)
-    return std::nullopt;
-  stored_batch b;
-  b.sealed = value[0] != 1 || value[1] != 1;
-  const auto header = b.sealed ? header_bytes : seal_at;
+  const auto header = header_size(value);
   if (value.size() < header)
     return std::nullopt;
+  stored_batch b;
+  b.sealed = header == header_bytes;
   std::array<char, header_bytes> copy;
-  std::copy_n(value.data(), header, copy.data());
+  if (!believe(value, header, at, copy))
+    return std::nullopt;
   char* p = copy.data();
-  if ((b.sealed && !seal_fits(p, at) && !mended(p, header, at))
-      || static_cast<std::uint8_t>(p[1]) > layout_version || get32(p + 12) != value.size() - header)
+  if (static_cast<std::uint8_t>(p[1]) > layout_version || get32(p + 12) != value.size() - header)
     return std::nullopt;
   b.gap_reason = static_cast<std::uint8_t>(p[2]);
   b.historical = (p[3] & 1) != 0;
@@ -92,6 +101,13 @@ std::optional<stored_batch> stored_batch::decode(std::string_view value, const b
   b.stored_unix_nanos = static_cast<std::int64_t>(get64(p + 16));
   b.payload = value.substr(header);
   return b;
+}
+
+bool stored_batch::length_fits(std::string_view value, const batch_place& at) {
+  const auto header = header_size(value);
+  std::array<char, header_bytes> copy;
+  return value.size() >= header
+         && (!believe(value, header, at, copy) || get32(copy.data() + 12) == value.size() - header);
 }
 
 bool stored_batch::intact() const noexcept { return payload.empty() ? gap_reason != 0 : crc32c(payload) == crc; }

@@ -73,6 +73,7 @@ void archive::open(const config::collector& settings) {
   index_ = *env_->open_table("index");
   env_->clear_dead_readers();
   known_.clear();
+  storage::txn(*env_, storage::txn::kind::read).check_pages(origins_);
   inbox trial;  // what is damaged shows here, while the file can still be set aside
   load(trial);
 }

@@ -28,6 +28,12 @@ std::optional<gap> gap_of(const std::string& record_class, const std::optional<s
   return gap{{first, first + b->record_count - 1}, b->gap_reason, b->stored_unix_nanos};
 }
 
+storage::txn::entry_check length_check(const std::string& record_class) {
+  return [&](std::string_view key, std::string_view value) {
+    return storage::stored_batch::length_fits(value, {record_class, key});
+  };
+}
+
 bool fits(seq_range a, seq_range b) { return a.count() + b.count() <= UINT32_MAX; }  // a row's count has 32 bits
 
 } // namespace
@@ -35,7 +41,7 @@ bool fits(seq_range a, seq_range b) { return a.count() + b.count() <= UINT32_MAX
 std::uint64_t batch_file::update::remove(const std::string& record_class, seq_range r, std::uint64_t most) {
   cut_gap(record_class, r.first);
   cut_gap(record_class, r.last + 1);
-  return txn_.erase_seqs(file_.tables_.at(record_class), r.first, r.last, most);
+  return txn_.erase_seqs(file_.tables_.at(record_class), r.first, r.last, most, length_check(record_class));
 }
 
 // What was told of a gap while it grew, or to one of several destinations, may end in its middle.
@@ -89,7 +95,7 @@ bool batch_file::update::give_up(const std::string& record_class, seq_range held
     if (const auto b = e ? storage::stored_batch::decode(e->value, {record_class, e->key}) : std::nullopt)
       whole.stored = b->stored_unix_nanos;
   }
-  if (txn_.erase_seqs(table, held.first, held.first) == 0)
+  if (txn_.erase_seqs(table, held.first, held.first, 1, length_check(record_class)) == 0)
     return false;
   storage::cursor c(txn_, table);
   const auto join = [&](const std::optional<gap>& other) {

@@ -102,6 +102,8 @@ void batch_file::open(const setting& s) {
   links_ = *env_->open_table("links");
   journal_ = *env_->open_table("journal");
   env_->clear_dead_readers();
+  for (auto rows : {meta_, classes_, producers_, delivery_, links_, journal_})
+    storage::txn(*env_, storage::txn::kind::read).check_pages(rows);
   check_classes();
   open_classes(s.classes);
   producer_table producers;
