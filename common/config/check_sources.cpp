@@ -1,5 +1,6 @@
 // What concerns more than one field of the sources: names, streams, addresses, register maps.
 
+#include "common/config/limits.hpp"
 #include "common/config/load.hpp"
 
 #include <map>
@@ -43,6 +44,7 @@ public:
   source_checker(const gateway& value, const places& where, report& to) : value_(value), where_(where), to_(to) {}
 
   void run() {
+    count();
     if (value_.collector)
       claim("tcp " + value_.collector->listen.text(), "listen address", at(&value_.collector->listen));
     claim("tcp " + value_.health.listen.text(), "listen address", at(&value_.health.listen));
@@ -59,6 +61,23 @@ public:
   }
 
 private:
+  void count() {
+    const auto& all = value_.sources;
+    if (all.size() > most_sources)
+      to_.add(at(&all[most_sources].name), std::to_string(all.size()) + " sources: one gateway takes at most "
+                                             + std::to_string(most_sources));
+    std::size_t devices = 0;
+    place beyond;
+    for (const auto& s : all)
+      if (const auto* bus = std::get_if<modbus_source>(&s.kind))
+        for (const auto& d : bus->devices)
+          if (++devices == most_devices + 1)
+            beyond = at(&d.name);
+    if (devices > most_devices)
+      to_.add(beyond, std::to_string(devices) + " Modbus devices: one gateway takes at most "
+                        + std::to_string(most_devices));
+  }
+
   place at(const void* field) const {
     auto found = where_.find(field);
     return found == where_.end() ? place{} : found->second;

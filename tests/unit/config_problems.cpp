@@ -2,6 +2,8 @@
 
 #include "config_wrong.hpp"
 
+#include "common/config/limits.hpp"
+
 #include <cstdlib>
 
 using namespace config_test;
@@ -101,6 +103,25 @@ TEST_CASE("names become files, topics and sockets", "[config]") {
   CHECK(load_text("name: " + std::string(64, 'a'), "t").problems.empty());
   for (const auto* stream : {"a//b", "/a", "a/", "a/../b", "a/.b"})
     check({{source_with("type: udp-server\n    listen: 'h:1'\n    stream: " + std::string{stream}), 5, "stream: "}});
+}
+
+TEST_CASE("as many sources and Modbus devices as heartbeats and figures have room for", "[config]") {
+  const auto sources = [](std::size_t count) {
+    std::string out = "sources:\n";
+    for (std::size_t n = 0; n < count; ++n)
+      out += "  - {name: s" + std::to_string(n) + ", type: simulator, signals: [{name: x}]}\n";
+    return out;
+  };
+  CHECK(load_text(sources(most_sources), "t").problems.empty());
+  check({{sources(most_sources + 1), 1002, "1001 sources: one gateway takes at most 1000"}});
+  const auto devices = [](std::size_t count) {
+    std::string out = "sources:\n  - name: s\n    type: modbus-tcp\n    connect: h:1\n    devices:\n";
+    for (std::size_t n = 0; n < count; ++n)
+      out += "      - {name: d" + std::to_string(n) + ", points: [{name: p, address: 0}]}\n";
+    return out;
+  };
+  CHECK(load_text(devices(most_devices), "t").problems.empty());
+  check({{devices(most_devices + 2), 4006, "4002 Modbus devices: one gateway takes at most 4000"}});
 }
 
 TEST_CASE("names that meet twice", "[config]") {
