@@ -3,6 +3,9 @@
 #include "common/config/limits.hpp"
 #include "common/config/load.hpp"
 
+#include <arpa/inet.h>
+
+#include <array>
 #include <map>
 
 namespace holdfast::config::detail {
@@ -39,6 +42,14 @@ unsigned registers_of(const modbus_point& p) {
   return 1;
 }
 
+// Whoever listens looks its address up in the thread that serves all its sockets: a name whose server is silent would
+// hold that up for longer than the watchdog waits, at each start.
+bool is_own(const std::string& host) {
+  std::array<unsigned char, sizeof(in6_addr)> ignored;
+  return host == "localhost" || ::inet_pton(AF_INET, host.c_str(), ignored.data()) == 1
+         || ::inet_pton(AF_INET6, host.substr(0, host.find('%')).c_str(), ignored.data()) == 1;
+}
+
 class source_checker {
 public:
   source_checker(const gateway& value, const places& where, report& to) : value_(value), where_(where), to_(to) {}
@@ -46,8 +57,8 @@ public:
   void run() {
     count();
     if (value_.collector)
-      claim("tcp " + value_.collector->listen.text(), "listen address", at(&value_.collector->listen));
-    claim("tcp " + value_.health.listen.text(), "listen address", at(&value_.health.listen));
+      claim_listen("tcp", value_.collector->listen);
+    claim_listen("tcp", value_.health.listen);
     for (const auto& s : value_.sources) {
       name_is_new_ = claim("source " + s.name, "source", at(&s.name));
       if (s.window.count < s.batch.size.count)
@@ -97,8 +108,12 @@ private:
   }
 
   void claim_listen(const std::string& protocol, const endpoint& listen) {
-    if (listen.port != 0) // else reported as missing or wrong
-      claim(protocol + " " + listen.text(), "listen address", at(&listen));
+    if (listen.port == 0)
+      return; // reported as missing or wrong
+    if (!is_own(listen.host))
+      return to_.add(at(&listen), "listen: expected an address of this machine or localhost, found "
+                                    + quoted(listen.host) + "; a name would have to wait for name servers");
+    claim(protocol + " " + listen.text(), "listen address", at(&listen));
   }
 
   void claim_stream(const source& s) {
