@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <deque>
+#include <utility>
 
 namespace holdfast::actor {
 
@@ -38,6 +39,7 @@ struct supervisor_state {
     unsigned failures = 0;   // in a row
     caf::actor_clock::time_point started;
     bool wanted = false;     // is to be started again
+    bool asked = false;      // to stop
   };
 
   caf::stateful_actor<supervisor_state>* self = nullptr;
@@ -56,7 +58,7 @@ struct supervisor_state {
 
   void start(std::size_t i) {
     auto& s = slots[i];
-    s.wanted = false;
+    s.wanted = s.asked = false;
     ++s.incarnation;
     s.started = self->clock().now();
     std::string cause = "no actor";
@@ -134,16 +136,28 @@ struct supervisor_state {
       self->send_exit(s.handle, caf::exit_reason::kill);
   }
 
-  // One step towards what is wanted: first stops from the right, one child at a time, then starts from the left.
+  void ask_to_stop(std::size_t i) {
+    auto& s = slots[i];
+    if (std::exchange(s.asked, true))
+      return;
+    self->send_exit(s.handle, caf::exit_reason::user_shutdown);
+    self->delayed_send(self, s.spec.grace, reap{i, s.incarnation});
+  }
+
+  // One step towards what is wanted: first stops from the right, one child at a time or all together, then starts from
+  // the left.
   void converge() {
+    bool waits = false;
     for (auto i = slots.size(); i-- > 0;) {
-      auto& s = slots[i];
-      if (s.handle && (stopping || s.wanted)) {
-        self->send_exit(s.handle, caf::exit_reason::user_shutdown);
-        self->delayed_send(self, s.spec.grace, reap{i, s.incarnation});
-        return;
-      }
+      if (!slots[i].handle || !(stopping || slots[i].wanted))
+        continue;
+      ask_to_stop(i);
+      waits = true;
+      if (!stopping || !options.stop_together)
+        break;
     }
+    if (waits)
+      return;
     if (stopping)
       return self->quit(verdict);
     for (std::size_t i = 0; i < slots.size() && !stopping; ++i)

@@ -27,6 +27,7 @@ struct supervisor_options {
   std::chrono::milliseconds period{60000};   ///< ... within this ends the supervisor, and its parent decides
   std::chrono::milliseconds backoff_first{10};
   std::chrono::milliseconds backoff_cap{5000};
+  bool stop_together = false;                ///< the last stop: all children at once, each with its grace
 };
 
 /// What happened to a child, for log and metrics; runs in the supervisor.
@@ -39,7 +40,8 @@ struct supervision_event {
 using supervision_listener = std::function<void(const supervision_event&)>;
 
 /// Starts the children in list order, restarts what fails (one-for-one, or that child and all after it), stops them in
-/// reverse order when it is told to exit. When the restart intensity is exceeded it stops all and ends with an error.
+/// reverse order when it is told to exit: each when the one before it is gone, or all together. When the restart
+/// intensity is exceeded it stops all and ends with an error.
 caf::actor spawn_supervisor(caf::actor_system& system, std::string name, supervisor_options options,
                             std::vector<child_spec> children, supervision_listener listener = {});
 

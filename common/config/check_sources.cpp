@@ -1,7 +1,11 @@
 // What concerns more than one field of the sources: names, streams, addresses, register maps.
 
+#include "common/config/limits.hpp"
 #include "common/config/load.hpp"
 
+#include <arpa/inet.h>
+
+#include <array>
 #include <map>
 
 namespace holdfast::config::detail {
@@ -38,14 +42,23 @@ unsigned registers_of(const modbus_point& p) {
   return 1;
 }
 
+// Whoever listens looks its address up in the thread that serves all its sockets: a name whose server is silent would
+// hold that up for longer than the watchdog waits, at each start.
+bool is_own(const std::string& host) {
+  std::array<unsigned char, sizeof(in6_addr)> ignored;
+  return host == "localhost" || ::inet_pton(AF_INET, host.c_str(), ignored.data()) == 1
+         || ::inet_pton(AF_INET6, host.substr(0, host.find('%')).c_str(), ignored.data()) == 1;
+}
+
 class source_checker {
 public:
   source_checker(const gateway& value, const places& where, report& to) : value_(value), where_(where), to_(to) {}
 
   void run() {
+    count();
     if (value_.collector)
-      claim("tcp " + value_.collector->listen.text(), "listen address", at(&value_.collector->listen));
-    claim("tcp " + value_.health.listen.text(), "listen address", at(&value_.health.listen));
+      claim_listen("tcp", value_.collector->listen);
+    claim_listen("tcp", value_.health.listen);
     for (const auto& s : value_.sources) {
       name_is_new_ = claim("source " + s.name, "source", at(&s.name));
       if (s.window.count < s.batch.size.count)
@@ -59,6 +72,23 @@ public:
   }
 
 private:
+  void count() {
+    const auto& all = value_.sources;
+    if (all.size() > most_sources)
+      to_.add(at(&all[most_sources].name), std::to_string(all.size()) + " sources: one gateway takes at most "
+                                             + std::to_string(most_sources));
+    std::size_t devices = 0;
+    place beyond;
+    for (const auto& s : all)
+      if (const auto* bus = std::get_if<modbus_source>(&s.kind))
+        for (const auto& d : bus->devices)
+          if (++devices == most_devices + 1)
+            beyond = at(&d.name);
+    if (devices > most_devices)
+      to_.add(beyond, std::to_string(devices) + " Modbus devices: one gateway takes at most "
+                        + std::to_string(most_devices));
+  }
+
   place at(const void* field) const {
     auto found = where_.find(field);
     return found == where_.end() ? place{} : found->second;
@@ -78,8 +108,12 @@ private:
   }
 
   void claim_listen(const std::string& protocol, const endpoint& listen) {
-    if (listen.port != 0) // else reported as missing or wrong
-      claim(protocol + " " + listen.text(), "listen address", at(&listen));
+    if (listen.port == 0)
+      return; // reported as missing or wrong
+    if (!is_own(listen.host))
+      return to_.add(at(&listen), "listen: expected an address of this machine or localhost, found "
+                                    + quoted(listen.host) + "; a name would have to wait for name servers");
+    claim(protocol + " " + listen.text(), "listen address", at(&listen));
   }
 
   void claim_stream(const source& s) {

@@ -81,7 +81,8 @@ actor::supervision_listener count_restarts(runtime& rt) {
 bool live(runtime& rt, const definition& d) {
   const auto components = d.components(rt);  // until the bus and the sockets rest: they tell what these own to the last
   rt.start();
-  auto root = actor::spawn_supervisor(rt.system(), d.service, {.how = d.how}, components, count_restarts(rt));
+  auto root = actor::spawn_supervisor(rt.system(), d.service, {.how = d.how, .stop_together = d.stop_together},
+                                      components, count_restarts(rt));
   auto gone = std::make_shared<std::promise<void>>();
   auto over = gone->get_future();
   std::atomic<bool> asked{false};

@@ -105,6 +105,7 @@ struct definition {
   std::function<std::vector<actor::child_spec>(runtime&)> components;
   actor::strategy how = actor::strategy::one_for_one;
   std::chrono::milliseconds stop_deadline{8000};  ///< below the 10 s that docker gives
+  bool stop_together = false;                ///< the components need not outlive each other: none waits for its turn
 };
 
 /// The whole life of a service process: options, configuration, lock, bus, actors, signals, ordered stop.

@@ -52,5 +52,6 @@ int main(int argc, char** argv) {
     .service = "acquisition",
     .about = "holdfast-acquisition: takes data from field devices and hands it to the store",
     .components = components,
+    .stop_together = true,  // each drains for as long as the store needs; in turn many would not come to it
   });
 }

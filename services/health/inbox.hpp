@@ -23,7 +23,7 @@ public:
     std::vector<blob> parts;
   };
   static constexpr std::size_t message_limit = 2000;  ///< for each service
-  static constexpr std::size_t byte_limit = 4 * 1024 * 1024;
+  static constexpr std::size_t byte_limit = 16 * 1024 * 1024;  ///< two of the largest messages
 
   explicit inbox(const std::vector<std::string>& services) {
     for (auto& s : services)

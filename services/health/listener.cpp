@@ -9,8 +9,6 @@ namespace holdfast::health {
 
 namespace {
 
-// Thousands of figures of one service in one message.
-constexpr std::size_t max_message = 1024 * 1024;
 constexpr int event_queue = 1000;  // for each publisher
 constexpr int control_queue = 4;
 constexpr std::uint64_t status_deadline_millis = 2000;

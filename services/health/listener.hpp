@@ -18,6 +18,10 @@ namespace holdfast::health {
 /// After that it reconnects by itself.
 class listener {
 public:
+  /// Of one message. Acquisition's figures and status for config::most_sources and most_devices take 4 and 6 MB with
+  /// the longest names.
+  static constexpr std::size_t max_message = 8 << 20;
+
   /// Before the loop's start. `tap`: the socket that also wants every publisher, this process included.
   listener(bus::loop& loop, std::string run_directory, std::vector<fleet::member> members, bus::loop::socket tap,
            const std::shared_ptr<inbox>& box);

@@ -8,6 +8,8 @@
 #include "services/health/listener.hpp"
 #include "services/health/tap.hpp"
 
+#include <algorithm>
+
 namespace {
 
 using namespace holdfast;
@@ -17,13 +19,18 @@ constexpr std::chrono::milliseconds look_period{1000};
 // A published batch is one message part; its header parts are small.
 constexpr std::size_t batch_margin = 64 * 1024;
 
+// A tap may ask for the figures of all services as well.
+std::size_t largest_event(const config::gateway& c) {
+  return std::max<std::size_t>(c.store.max_batch.count + batch_margin, health::listener::max_message);
+}
+
 std::shared_ptr<health::listener> open_bus(service::runtime& rt, const std::vector<health::fleet::member>& members,
                                            std::shared_ptr<health::inbox> box) {
   const auto tap = health::open_tap(rt.bus(), rt.metrics(),
                                     {.bind = rt.address("tap"),
                                      .queue = static_cast<std::size_t>(
                                        service::reader_queue(rt.config(), rt.config().health.tap_queue)),
-                                     .max_message = rt.config().store.max_batch.count + batch_margin});
+                                     .max_message = largest_event(rt.config())});
   auto l = std::make_shared<health::listener>(rt.bus(), rt.config().run_directory, members, tap, std::move(box));
   l->look();
   rt.bus().every(look_period, [l] { l->look(); });

@@ -16,6 +16,8 @@ namespace {
 
 // The bus thread beats four times a second; later than this it has missed a turn.
 constexpr milliseconds tolerated_bus_delay{500};
+// Two loops of each of config::most_sources, with the longest names, take a fifth of it.
+constexpr std::size_t max_heartbeat = 1024 * 1024;
 
 milliseconds to_millis(std::uint64_t n) {
   constexpr auto most = static_cast<std::uint64_t>(std::numeric_limits<std::int32_t>::max());
@@ -65,6 +67,7 @@ void take_heartbeats(service::runtime& rt, const std::vector<service_entry>& tab
   options.kind = bus::socket_kind::sub;
   options.name = "heartbeats";
   options.subscribe = {"heartbeat."};
+  options.max_message = max_heartbeat;
   std::map<std::string, std::size_t> numbers;
   for (auto& s : table) {
     numbers.emplace(s.name, numbers.size());

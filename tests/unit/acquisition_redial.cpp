@@ -65,7 +65,8 @@ struct source {
   ~source() {
     field = nullptr;
     slot->set(nullptr);
-    w.run();  // what it still was told needs the loop
+    rt.io().run_and_wait([] {});
+    w.run();  // what is in the mailbox holds sockets, and they must go before the io loop
   }
   /// Lets it work until that is so.
   bool until(const std::function<bool()>& so) {
@@ -135,8 +136,8 @@ TEST_CASE("a TCP source says that its device closes at once", "[acquisition]") {
   source s(d.called(), make_tcp_client);
   d.answers(s).close();
   REQUIRE(s.says("failing "));
-  CHECK(*s.said == fmt::format("connected {0};failing failed to talk to {0}: closed by the device;",
-                               fmt::format("127.0.0.1:{}", d.at.local_endpoint().port())));
+  const auto at = fmt::format("127.0.0.1:{}", d.at.local_endpoint().port());
+  CHECK(s.said->find(fmt::format("connected {0};failing failed to talk to {0}: closed by the device;", at)) == 0);
 }
 
 TEST_CASE("a TCP device that sends a line and closes is called again at once", "[acquisition]") {

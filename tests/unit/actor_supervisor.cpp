@@ -95,6 +95,30 @@ TEST_CASE("children start in order and stop in reverse, one at a time", "[actor]
   CHECK(b.ended.find("user_shutdown") != std::string::npos);
 }
 
+TEST_CASE("children that stop together are all asked at once, and each is killed after its own grace", "[actor]") {
+  bench b;
+  b.stubborn["a"] = b.stubborn["c"] = true;
+  b.run({b.child("a"), b.child("b"), b.child("c", restart::permanent, 50ms), b.child("d")}, {.stop_together = true});
+  b.look();
+  b.stop();
+  CHECK(b.look() == "-d ~d -c -b ~b -a ");  // the others do not wait for c
+  CHECK(b.after(50ms) == "~c ");
+  CHECK(b.after(50ms) == "~a ");
+  CHECK(b.ended.find("user_shutdown") != std::string::npos);
+}
+
+TEST_CASE("where children stop together, those of a restart still stop one after another", "[actor]") {
+  bench b;
+  b.stubborn["c"] = true;
+  b.run({b.child("a"), b.child("b"), b.child("c")}, {.how = strategy::rest_for_one, .stop_together = true});
+  b.look();
+  b.tell("a");
+  CHECK(b.after(10ms) == "~a -c ");
+  b.stop();  // meanwhile all are to stop: who was asked already is not asked again
+  CHECK(b.look() == "-b ~b ");
+  CHECK(b.after(100ms) == "~c ");
+}
+
 TEST_CASE("one-for-one restarts the child that failed, and no other", "[actor]") {
   bench b;
   b.run({b.child("a"), b.child("b")});

@@ -72,13 +72,13 @@ TEST_CASE("a class says what it does where there is no room", "[config]") {
 }
 
 TEST_CASE("a transparent source's stream is its name", "[config]") {
-  CHECK(one_source("type: tcp-server, listen: 'h:1'").stream == "s");
-  CHECK(one_source("type: tcp-server, listen: 'h:1', stream: a/b").stream == "a/b");
+  CHECK(one_source("type: tcp-server, listen: '[::]:1'").stream == "s");
+  CHECK(one_source("type: tcp-server, listen: '[::]:1', stream: a/b").stream == "a/b");
   CHECK(one_source("type: simulator, signals: [{name: x}]").stream.empty());
 }
 
 TEST_CASE("what all sources have", "[config]") {
-  auto s = one_source("type: udp-server, listen: 'h:1', class: bulk, window: 1MiB, batch: {records: 7, size: 4KiB, "
+  auto s = one_source("type: udp-server, listen: '[::]:1', class: bulk, window: 1MiB, batch: {records: 7, size: 4KiB, "
                       "linger: 9ms}");
   CHECK(s.record_class == "bulk");
   CHECK(s.window == mib(1));
@@ -89,13 +89,13 @@ TEST_CASE("what all sources have", "[config]") {
 }
 
 TEST_CASE("tcp and udp sources", "[config]") {
-  auto server = kind_of<tcp_server_source>("type: tcp-server, listen: 'h:1', confirm: count, max_connections: 3");
-  CHECK(server.listen == endpoint{"h", 1});
+  auto server = kind_of<tcp_server_source>("type: tcp-server, listen: '[::]:1', confirm: count, max_connections: 3");
+  CHECK(server.listen == endpoint{"::", 1});
   CHECK(server.confirm == confirm_kind::count);
   CHECK(server.max_connections == 3);
   CHECK(server.framing.kind == framing_kind::line);
   CHECK(kind_of<tcp_client_source>("type: tcp-client, connect: '[::1]:2'").connect == endpoint{"::1", 2});
-  CHECK(kind_of<udp_server_source>("type: udp-server, listen: 'h:1', max_datagram: 100").max_datagram == bytes{100});
+  CHECK(kind_of<udp_server_source>("type: udp-server, listen: '[::]:1', max_datagram: 100").max_datagram == bytes{100});
 }
 
 TEST_CASE("framings", "[config]") {

@@ -2,6 +2,8 @@
 
 #include "config_wrong.hpp"
 
+#include "common/config/limits.hpp"
+
 #include <cstdlib>
 
 using namespace config_test;
@@ -50,7 +52,7 @@ TEST_CASE("keys", "[config]") {
           "unknown key 'baud' for type simulator"},
          {"sources:\n  - type: simulator\n    signals: [{name: x}]", 2, "missing key 'name'"},
          {source_with("type: tcp-server"), 2, "missing key 'listen'"},
-         {source_with("listen: 'h:1'"), 2, "missing key 'type': expected one of tcp-server, tcp-client"}});
+         {source_with("listen: '[::]:1'"), 2, "missing key 'type': expected one of tcp-server, tcp-client"}});
 }
 
 TEST_CASE("types of values", "[config]") {
@@ -85,12 +87,12 @@ TEST_CASE("limits of values", "[config]") {
 
 TEST_CASE("words", "[config]") {
   check({{source_with("type: tcp-serve"), 3, "expected one of tcp-server, tcp-client, udp-server, serial"},
-         {source_with("type: tcp-server\n    listen: 'h:1'\n    framing: {type: lines}"), 5,
+         {source_with("type: tcp-server\n    listen: '[::]:1'\n    framing: {type: lines}"), 5,
           "expected one of line, length-prefix, fixed, idle-gap, found 'lines'"},
-         {source_with("type: tcp-server\n    listen: 'h:1'\n    confirm: yes"), 5, "expected one of none, count"},
-         {source_with("type: tcp-server\n    listen: 'h:1'\n    framing: {type: length-prefix, prefix_bytes: 3}"), 5,
+         {source_with("type: tcp-server\n    listen: '[::]:1'\n    confirm: yes"), 5, "expected one of none, count"},
+         {source_with("type: tcp-server\n    listen: '[::]:1'\n    framing: {type: length-prefix, prefix_bytes: 3}"), 5,
           "expected one of 1, 2, 4"},
-         {source_with("type: tcp-server\n    listen: 'h:1'\n    framing: {type: fixed}"), 5, "missing key 'length'"},
+         {source_with("type: tcp-server\n    listen: '[::]:1'\n    framing: {type: fixed}"), 5, "missing key 'length'"},
          {"watchdog:\n  strategy: one_for_one", 2, "expected one of one-for-one, rest-for-one"}});
 }
 
@@ -100,16 +102,48 @@ TEST_CASE("names become files, topics and sockets", "[config]") {
   check({{"name: " + std::string(65, 'a'), 1, "expected a name"}});
   CHECK(load_text("name: " + std::string(64, 'a'), "t").problems.empty());
   for (const auto* stream : {"a//b", "/a", "a/", "a/../b", "a/.b"})
-    check({{source_with("type: udp-server\n    listen: 'h:1'\n    stream: " + std::string{stream}), 5, "stream: "}});
+    check({{source_with("type: udp-server\n    listen: '[::]:1'\n    stream: " + std::string{stream}), 5, "stream: "}});
+}
+
+TEST_CASE("as many sources and Modbus devices as heartbeats and figures have room for", "[config]") {
+  const auto sources = [](std::size_t count) {
+    std::string out = "sources:\n";
+    for (std::size_t n = 0; n < count; ++n)
+      out += "  - {name: s" + std::to_string(n) + ", type: simulator, signals: [{name: x}]}\n";
+    return out;
+  };
+  CHECK(load_text(sources(most_sources), "t").problems.empty());
+  check({{sources(most_sources + 1), 1002, "1001 sources: one gateway takes at most 1000"}});
+  const auto devices = [](std::size_t count) {
+    std::string out = "sources:\n  - name: s\n    type: modbus-tcp\n    connect: h:1\n    devices:\n";
+    for (std::size_t n = 0; n < count; ++n)
+      out += "      - {name: d" + std::to_string(n) + ", points: [{name: p, address: 0}]}\n";
+    return out;
+  };
+  CHECK(load_text(devices(most_devices), "t").problems.empty());
+  check({{devices(most_devices + 2), 4006, "4002 Modbus devices: one gateway takes at most 4000"}});
+}
+
+TEST_CASE("whoever listens names an address, not a host", "[config]") {
+  const std::string part = "listen: expected an address of this machine or localhost, found 'gateway.plant.local'; ";
+  const std::string listen = "listen: gateway.plant.local:4001";
+  check({{source_with("type: tcp-server\n    " + listen), 4, part},
+         {source_with("type: udp-server\n    " + listen), 4, part},
+         {"health:\n  " + listen, 2, part},
+         {"collector:\n  " + listen, 2, part},
+         {source_with("type: udp-server\n    listen: 192.168.1:4001"), 4, "found '192.168.1'"}});
+  for (const auto* host : {"0.0.0.0", "192.0.2.7", "localhost", "'[::]", "'[2001:db8::7]", "'[fe80::1%eth0]"})
+    CHECK(load_text(source_with("type: udp-server\n    listen: " + std::string{host} + ":4001"
+                                + (*host == '\'' ? "'" : "")), "t").problems.empty());
 }
 
 TEST_CASE("names that meet twice", "[config]") {
   const std::string signal = ", type: simulator, signals: [{name: x}]}\n";
   const std::string point = "points: [{name: p, address: 0}]}";
-  check({{"sources:\n  - {name: a" + signal + "  - {name: a, type: udp-server, listen: 'h:1'}", 3,
+  check({{"sources:\n  - {name: a" + signal + "  - {name: a, type: udp-server, listen: '[::]:1'}", 3,
           "duplicate source 'a', already used on line 2"},
-         {"sources:\n  - {name: a, type: udp-server, listen: 'h:1'}\n  - {name: a, type: udp-server, listen: 'h:2'}", 3,
-          "duplicate source 'a'"},
+         {"sources:\n  - {name: a, type: udp-server, listen: '[::]:1'}\n"
+          "  - {name: a, type: udp-server, listen: '[::]:2'}", 3, "duplicate source 'a'"},
          {"classes:\n  - {name: telemetry}\n  - {name: telemetry}", 3, "duplicate class"},
          {"destinations:\n  - {name: d}\n  - {name: d}\n" + link_to("d"), 3, "duplicate destination"},
          {link_with("window: 1MiB") + "  - {name: l, destination: d, connect: 'h:1'}", 5, "duplicate link 'l'"},
@@ -117,10 +151,10 @@ TEST_CASE("names that meet twice", "[config]") {
             + ",\n    {name: d, points: [{name: q, address: 0}]}]}",
           3, "duplicate device 'd'"},
          {point_with("address: 1},\n    {name: p, address: 2"), 4, "duplicate stream 'd/p', already used on line 3"},
-         {"sources:\n  - {name: a" + signal + "  - {name: b, type: udp-server, listen: 'h:1', stream: a/x}", 3,
+         {"sources:\n  - {name: a" + signal + "  - {name: b, type: udp-server, listen: '[::]:1', stream: a/x}", 3,
           "duplicate stream 'a/x'"},
-         {"sources:\n  - {name: a, type: udp-server, listen: 'h:1'}\n  - {name: b, type: udp-server, listen: 'h:1'}", 3,
-          "duplicate listen address 'h:1'"},
+         {"sources:\n  - {name: a, type: udp-server, listen: '[::]:1'}\n"
+          "  - {name: b, type: udp-server, listen: '[::]:1'}", 3, "duplicate listen address '[::]:1'"},
          {"sources:\n  - {name: a, type: tcp-server, listen: '127.0.0.1:9464'}", 2, "already used by default"},
          {"sources:\n  - {name: a, type: serial, device: x}\n  - {name: b, type: serial, device: x}", 3,
           "duplicate serial device"},
@@ -128,16 +162,16 @@ TEST_CASE("names that meet twice", "[config]") {
 }
 
 TEST_CASE("the same port of UDP and TCP is no conflict", "[config]") {
-  const auto r = load_text("sources:\n  - {name: a, type: udp-server, listen: 'h:1'}\n"
-                           "  - {name: b, type: tcp-server, listen: 'h:1'}",
+  const auto r = load_text("sources:\n  - {name: a, type: udp-server, listen: '[::]:1'}\n"
+                           "  - {name: b, type: tcp-server, listen: '[::]:1'}",
                            "t");
   CHECK(r.problems.empty());
 }
 
 TEST_CASE("references", "[config]") {
-  check({{source_with("type: udp-server\n    listen: 'h:1'\n    class: telemetri"), 5,
+  check({{source_with("type: udp-server\n    listen: '[::]:1'\n    class: telemetri"), 5,
           "unknown class 'telemetri'; did you mean 'telemetry'?"},
-         {"classes: [{name: only}]\n" + source_with("type: udp-server\n    listen: 'h:1'"), 3,
+         {"classes: [{name: only}]\n" + source_with("type: udp-server\n    listen: '[::]:1'"), 3,
           "unknown class 'telemetry'; allowed: only"},
          {"destinations:\n  - {name: d,\n     classes: [bulk, nothing]}\n" + link_to("d"), 3, "unknown class 'nothing'"},
          {"links:\n  - {name: l, destination: d, connect: 'h:1'}", 2, "there are links but no destination"},
@@ -157,8 +191,8 @@ TEST_CASE("values that contradict each other", "[config]") {
          {"classes:\n  - name: a\n    quota: 20GiB", 3, "quota is larger than the store's"},
          {"classes:\n  - name: a\n    quota: 1MiB", 3, "quota is smaller than the store's max_batch"},
          {link_with("window: 8MiB") + "collector:\n  max_frame: 1MiB", 6, "max_frame is smaller than the store's"},
-         {source_with("type: udp-server\n    listen: 'h:1'\n    window: 16KiB"), 5, "window is smaller"},
-         {source_with("type: udp-server\n    listen: 'h:1'\n    batch: {size: 5MiB}"), 5, "do not fit into the store's"}});
+         {source_with("type: udp-server\n    listen: '[::]:1'\n    window: 16KiB"), 5, "window is smaller"},
+         {source_with("type: udp-server\n    listen: '[::]:1'\n    batch: {size: 5MiB}"), 5, "do not fit into the store's"}});
 }
 
 TEST_CASE("a collector's own file is not held against the store's defaults", "[config]") {

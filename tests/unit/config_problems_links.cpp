@@ -73,7 +73,7 @@ TEST_CASE("a byte budget that can never carry what it is for", "[config]") {
   const auto site = [](const std::string& rule, const std::string& limits, const std::string& batch = "") {
     return "classes: [{name: telemetry, when_spent: " + rule + "}]\ndestinations: [{name: d}]\nlinks:\n"
            + "  - {name: l, destination: d, connect: 'h:1',\n     " + limits + "}\n"
-           + source_with("type: udp-server\n    listen: 'h:1'\n    max_datagram: 4KiB" + batch);
+           + source_with("type: udp-server\n    listen: '[::]:1'\n    max_datagram: 4KiB" + batch);
   };
   // 256 KiB and the datagram that crosses it, 4 KiB for its stream and times; an eighth more, 320 and 4096 on the wire.
   const std::string text = " is too small for the largest batch of source 's', 304448 bytes on the wire; its batch size is "

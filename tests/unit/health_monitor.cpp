@@ -120,7 +120,7 @@ TEST_CASE("health: each service has its own bounded share of the inbox", "[healt
   CHECK(box.dropped() == 5);
   CHECK(box.take().size() == health::inbox::message_limit + 4);
   for (int n = 0; n < 10; ++n)
-    put("metrics.store", 1024 * 1024);
+    put("metrics.store", health::inbox::byte_limit / 4);
   CHECK(box.dropped() == 5 + 7);
   CHECK(box.take().size() == 3);
   CHECK(box.take().empty());
