@@ -49,10 +49,11 @@ std::optional<std::vector<seq_range>> sound_ranges(const v1::DeliveryRow& row, s
 class batch_file {
 public:
   /// Opens or creates. A damaged file is set aside (renamed, never deleted); a new one takes over what of it can be
-  /// read (salvage.hpp): set_aside() and salvaged() tell.
+  /// read (salvage.hpp), as `destinations` still wait for it: set_aside() and salvaged() tell.
   /// Throws storage::foreign_directory, service::already_running or storage::error.
   batch_file(const config::store& settings, const std::string& gateway,
-             const std::vector<config::record_class>& classes);
+             const std::vector<config::record_class>& classes,
+             const std::vector<config::destination>& destinations = {});
   ~batch_file();
 
   /// From any thread.
@@ -142,6 +143,7 @@ private:
     const config::store& store;
     const std::string& gateway;
     const std::vector<config::record_class>& classes;
+    const std::vector<config::destination>& destinations;
   };
   void put_aside(const setting& s, const std::string& cause, bool again);
   void open(const setting& s);

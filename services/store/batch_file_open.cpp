@@ -16,6 +16,7 @@
 #include <algorithm>
 #include <chrono>
 #include <filesystem>
+#include <set>
 
 namespace holdfast::store {
 
@@ -38,9 +39,10 @@ std::unique_ptr<service::instance_lock> lock(const std::string& directory) {
 std::uint64_t map_bytes(config::bytes quota) { return quota.count + quota.count / 8 + (64ULL << 20); }
 
 batch_file::batch_file(const config::store& settings, const std::string& gateway,
-                       const std::vector<config::record_class>& classes)
+                       const std::vector<config::record_class>& classes,
+                       const std::vector<config::destination>& destinations)
     : lock_(lock(settings.directory)), starts_(settings.directory), reserve_(settings.directory) {
-  const setting s{settings, gateway, classes};
+  const setting s{settings, gateway, classes, destinations};
   try {
     storage::open_or_set_aside(settings.directory, starts_, {
       .open = [&] { open(s); },
@@ -66,11 +68,17 @@ void batch_file::put_aside(const setting& s, const std::string& cause, bool agai
   const auto& directory = s.store.directory;
   const auto until = std::chrono::steady_clock::now() + salvage_time;
   bool kept = false;
+  std::map<std::string, std::set<std::string>> wanted;
+  for (auto& d : s.destinations)
+    for (auto& c : s.classes)
+      if (d.classes.empty() || std::find(d.classes.begin(), d.classes.end(), c.name) != d.classes.end())
+        wanted[c.name].insert(d.name);
   if (!again)
     try {
       const auto found = salvage({.file = (fs::path(directory) / "data.mdb").string(),
                                   .into = storage::salvage_directory(directory),
                                   .gateway = s.gateway,
+                                  .wanted = wanted,
                                   .stop = [&] { return std::chrono::steady_clock::now() > until; }});
       for (auto& p : found.problems)
         log::error("damaged file={} {}", directory, p);

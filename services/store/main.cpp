@@ -9,7 +9,8 @@ int main(int argc, char** argv) {
     .about = "holdfast-store: keeps every record on disk until its destinations have confirmed it",
     .components = [](service::runtime& rt) {
       auto ctx = std::make_shared<store::context>(rt);
-      ctx->file = std::make_shared<store::batch_file>(rt.config().store, rt.config().name, rt.config().classes);
+      ctx->file = std::make_shared<store::batch_file>(rt.config().store, rt.config().name, rt.config().classes,
+                                                      rt.config().destinations);
       if (!ctx->file->set_aside().empty())
         rt.alarm("store_damaged", true, "set aside " + ctx->file->set_aside() + ": " + ctx->file->salvaged());
       store::open_sockets(ctx);

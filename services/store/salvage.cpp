@@ -124,15 +124,23 @@ private:
         set.insert(r);
         head = std::max(head, r.last);
       }
-      confirmed_[name].push_back(std::move(set));
+      confirmed_[name][at->first.substr(0, cut)] = std::move(set);
       ++at;
+    }
+    for (auto& [name, destinations] : o_.wanted) {
+      auto& rows_of = confirmed_[name];
+      std::erase_if(rows_of, [&](auto& row) { return !destinations.contains(row.first); });
+      for (auto& d : destinations)
+        rows_of[d];  // a row begins with the first confirmation
     }
   }
 
+  // Only with a configuration is it known that nobody else waits for it.
   bool everywhere(const std::string& name, seq_range r) const {
-    const auto found = confirmed_.find(name);
-    return found != confirmed_.end()
-           && std::all_of(found->second.begin(), found->second.end(), [&](auto& set) { return set.contains(r); });
+    if (!o_.wanted.contains(name))
+      return false;
+    auto& sets = confirmed_.at(name);
+    return !sets.empty() && std::all_of(sets.begin(), sets.end(), [&](auto& one) { return one.second.contains(r); });
   }
 
   void read_class(const std::string& table, const storage::raw_file::database& where) {
@@ -215,7 +223,7 @@ private:
     for (auto& hole : held.outside({1, lane.head})) {
       if (by_destination.empty())
         missing.insert(hole);
-      for (auto& set : by_destination)
+      for (auto& [destination, set] : by_destination)
         for (auto& piece : set.outside(hole))
           missing.insert(piece);
     }
@@ -261,7 +269,7 @@ private:
   storage::raw_file::databases tables_;
   std::map<std::string, std::map<std::string, std::string>> rows_;      // table -> key -> value
   std::set<std::string> bad_;                                           // tables
-  std::map<std::string, std::vector<range_set>> confirmed_;             // class -> of each destination
+  std::map<std::string, std::map<std::string, range_set>> confirmed_;   // class -> of each destination that counts
   std::map<std::string, std::uint64_t> given_;                          // class -> highest number, as its row says
   std::map<std::string, range_set> held_;
   bool stale_ = false;                                                  // the list of tables, or of free pages

@@ -6,6 +6,7 @@
 #include <functional>
 #include <iosfwd>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,9 @@ struct salvage_options {
   std::string file;                     ///< data.mdb of a store that is not running, or one that was set aside
   std::string into{};                   ///< a directory without data.mdb for what can be read; empty: only look
   std::string gateway{};                ///< of `into`, where the file's own name cannot be read
+  /// Class -> the destinations that want it, as configured: what they confirmed counts, or that they confirmed nothing.
+  /// Of a class that is not here all that ever confirmed any of it count.
+  std::map<std::string, std::set<std::string>> wanted{};
   std::function<bool()> stop{};         ///< true: it takes too long
 };
 

@@ -3,19 +3,11 @@
 #include "common/storage/data_file.hpp"
 #include "store_stocked.hpp"
 
-#include <cstring>
-
 using namespace store_test;
 
 namespace {
 
 constexpr std::size_t page = 4096;
-
-template <class T> T at(const std::string& bytes, std::size_t offset) {
-  T value;
-  std::memcpy(&value, bytes.data() + offset, sizeof value);
-  return value;
-}
 
 struct meta {
   std::uint64_t transaction, main_root;

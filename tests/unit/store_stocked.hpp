@@ -6,6 +6,8 @@
 #include "services/store/salvage.hpp"
 #include "store_file_bench.hpp"
 
+#include <cstring>
+
 namespace store_test {
 
 inline std::string payload(std::uint64_t first, std::uint32_t count, std::size_t bytes) {
@@ -16,9 +18,14 @@ inline std::string payload(std::uint64_t first, std::uint32_t count, std::size_t
   return b.SerializeAsString();
 }
 
-/// 200 batches of 3 records; the first 50 are delivered and removed.
+/// 200 batches of 3 records for the centre; the first 50 are delivered and removed.
 struct stocked : bench {
   std::string sound;
+  const std::vector<config::destination> destinations{{"centre", {"telemetry"}}};
+
+  std::unique_ptr<batch_file> open() {
+    return std::make_unique<batch_file>(settings, "plant", classes, destinations);
+  }
 
   stocked() {
     auto f = open();
@@ -32,7 +39,22 @@ struct stocked : bench {
     f.reset();
     sound = test::read_file(data());
   }
-  salvaged looked() const { return salvage({.file = data()}); }
+  salvaged looked() const { return salvage({.file = data(), .wanted = {{"telemetry", {"centre"}}}}); }
 };
+
+template <class T> T at(const std::string& bytes, std::size_t offset) {
+  T value;
+  std::memcpy(&value, bytes.data() + offset, sizeof value);
+  return value;
+}
+
+/// Where the root page of class telemetry begins in the file.
+inline std::size_t telemetry_root(const std::string& bytes) {
+  constexpr std::size_t page = 4096;
+  constexpr std::string_view table = "class/telemetry";
+  const auto meta = at<std::uint64_t>(bytes, 144) > at<std::uint64_t>(bytes, page + 144) ? 0 : page;
+  const auto row = bytes.find(table, at<std::uint64_t>(bytes, meta + 128) * page);
+  return at<std::uint64_t>(bytes, row + table.size() + 40) * page;
+}
 
 } // namespace store_test
