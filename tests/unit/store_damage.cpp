@@ -44,13 +44,28 @@ TEST_CASE("of damaged batches so many are kept, and each once", "[store]") {
   test::temporary_directory dir;
   const auto path = keep_damaged(dir.path(), "telemetry", 7, "bytes");
   CHECK(test::read_file(path) == "bytes");
-  CHECK(keep_damaged(dir.path(), "telemetry", 7, "later") == path);
+  CHECK(keep_damaged(dir.path(), "telemetry", 7, "bytes") == path);
+  const auto later = keep_damaged(dir.path(), "telemetry", 7, "later");  // its number was given again, in another epoch
+  CHECK(later == path + ".2");
+  CHECK(test::read_file(later) == "later");
+  CHECK(keep_damaged(dir.path(), "telemetry", 7, "later") == later);
   CHECK(test::read_file(path) == "bytes");
-  for (std::uint64_t seq = 8; seq < 7 + most_damaged_batches; ++seq)
+  for (std::uint64_t seq = 9; seq < 7 + most_damaged_batches; ++seq)
     CHECK_FALSE(keep_damaged(dir.path(), "telemetry", seq, "bytes").empty());
   CHECK(keep_damaged(dir.path(), "telemetry", 1000, "bytes").empty());
   CHECK(keep_damaged(dir.path(), "telemetry", 7, "bytes") == path);
   CHECK(keep_damaged(dir.path("nowhere"), "telemetry", 1, "bytes").empty());
+}
+
+TEST_CASE("of a damaged batch's file that a power cut left empty the bytes are kept again", "[store]") {
+  bench b;
+  { append(*b.open(), "first", 10); }
+  damage(b, 1, -1, '!');
+  const auto kept = b.settings.directory + "/batch.damaged-telemetry-1";
+  test::write_file(kept, "");
+  CHECK(b.open()->read_from("telemetry", 1)->unreadable);
+  CHECK(test::read_file(kept).ends_with("firs!"));
+  CHECK_FALSE(std::filesystem::exists(b.settings.directory + "/batch.unfinished"));
 }
 
 TEST_CASE("a damaged header's extent is known from its neighbour or the head", "[store]") {
