@@ -28,12 +28,13 @@ namespace {
 
 constexpr std::string_view class_prefix = "class/";
 constexpr std::uint64_t most_gap_rows = 1024;   // of 2^32 records each: a head beyond belief
+constexpr std::uint64_t most_growth = 2;         // what does not come in order leaves pages half full
 constexpr std::uint64_t spare_bytes = 256 << 20;
 
 class salvager {
 public:
   explicit salvager(const salvage_options& o)
-      : o_(o), file_(o.file), copy_(o.into, fs::file_size(o.file) + spare_bytes) {}
+      : o_(o), file_(o.file), copy_(o.into, most_growth * fs::file_size(o.file) + spare_bytes) {}
 
   salvaged work() {
     tables_ = file_.tables([this](auto& found) { return worth(found); }, [this] { return stopped(); });

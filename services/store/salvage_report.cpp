@@ -2,6 +2,8 @@
 
 #include "services/store/salvage.hpp"
 
+#include "common/storage/data_file.hpp"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -77,6 +79,8 @@ int salvage(const std::string& file, const std::string& into, std::ostream& out)
     return found.complete() ? 0 : 1;
   } catch (const std::exception& e) {
     out << e.what() << '\n';
+    if (!into.empty() && fs::exists(fs::path(into) / "data.mdb"))  // there was none
+      storage::remove_unfinished(into);
     return 2;
   }
 }
