@@ -71,7 +71,7 @@ void stored_batch::encode(char* to, const batch_place& at) const {
     std::memcpy(to + header_bytes, payload.data(), payload.size());
 }
 
-std::optional<stored_batch> stored_batch::decode(std::string_view value, const batch_place& at) {
+std::optional<stored_batch> stored_batch::decode(std::string_view value, const batch_place& at, bool mend) {
   if (value.size() < seal_at)
     return std::nullopt;
   stored_batch b;
@@ -82,7 +82,7 @@ std::optional<stored_batch> stored_batch::decode(std::string_view value, const b
   std::array<char, header_bytes> copy;
   std::copy_n(value.data(), header, copy.data());
   char* p = copy.data();
-  if ((b.sealed && !seal_fits(p, at) && !mended(p, header, at))
+  if ((b.sealed && !seal_fits(p, at) && !(mend && mended(p, header, at)))
       || static_cast<std::uint8_t>(p[1]) > layout_version || get32(p + 12) != value.size() - header)
     return std::nullopt;
   b.gap_reason = static_cast<std::uint8_t>(p[2]);

@@ -155,10 +155,10 @@ private:
       torn_.push_back(name);
   }
 
-  // Of leaves that a damaged branch led to, and of entries out of order, only the seal says whose they are: without, they
-  // are the only class's that lacks any, where all else is known. To what the last commit brought nothing leads where its
-  // list of tables is lost, or another lies there: then what is free is in use. What comes so that is delivered already
-  // is compared, not sent again.
+  // Of leaves that a damaged branch led to, and of entries out of order, only the seal says whose they are: without,
+  // they are the only class's that lacks any, where all else is known. To what the last commit brought nothing leads
+  // where its list of tables is lost, or another lies there: then what is free is in use. What comes so that is
+  // delivered already is compared, not sent again.
   void read_strays() {
     for (auto& name : torn_)
       out_.problems.push_back(fmt::format("class {}: not all of its pages can be read", name));
@@ -183,15 +183,17 @@ private:
     return known && !b.payload.empty() && !everywhere(name, r);
   }
 
+  // Strays are offered to each class, also what is held already, and most are another's: only the seal is looked at.
   void take(const std::string& name, std::string_view key, std::string_view value, bool reached) {
-    const auto stored = storage::stored_batch::decode(value, {name, key});
-    const auto content = stored ? content_of(*stored) : batch_content{};
     const auto first = storage::key_seq(key);
-    if (key.size() != sizeof first || !content.whole || content.records == 0 || first == 0
-        || content.records - 1 > UINT64_MAX - first)
+    auto& held = held_[name];
+    if (key.size() != sizeof first || first == 0 || held.contains({first, first}))
+      return;
+    const auto stored = storage::stored_batch::decode(value, {name, key}, reached);
+    const auto content = stored ? content_of(*stored) : batch_content{};
+    if (!content.whole || content.records == 0 || content.records - 1 > UINT64_MAX - first)
       return;
     const seq_range seqs{first, first + content.records - 1};
-    auto& held = held_[name];
     const bool given = stored->sealed || !given_.contains(name) || seqs.last <= given_.at(name);
     if (!given || held.touches(seqs) || (!reached && !still_its(name, seqs, *stored)))
       return;
