@@ -9,16 +9,14 @@
 #include "holdfast/v1/record.pb.h"
 #include "services/store/batch_check.hpp"
 #include "services/store/batch_file.hpp"
-#include "services/store/row_types.hpp"
 #include "services/store/salvage_copy.hpp"
+#include "services/store/salvage_rows.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <filesystem>
-#include <memory>
-#include <set>
 
 namespace holdfast::store {
 
@@ -44,15 +42,14 @@ public:
       out_.problems.emplace_back("it has no list of tables");
     else if (!file_.newest())
       out_.problems.emplace_back("its newest list of tables cannot be read: the last commit may be missing");
-    for (const std::string name : row_tables)
-      read_rows(name);
-    read_confirmed();
-    for (auto& [name, where] : tables_)
-      if (name.starts_with(class_prefix))
-        read_class(name, where);
-    read_strays();
-    for (auto& [name, lane] : out_.classes)
-      close(name, lane);
+    rows_.read(file_, tables_, [this] { return stopped(); });
+    if (!o_.rows_only)
+      read_batches();
+    else if (!file_.newest() || !rows_.all_sound())
+      file_.strays([this](std::string_view key, std::string_view value) {
+        rows_.take_producer(key, value);
+        return !stopped();
+      }, true);
     write_rows();
     copy_.commit();
     out_.finished = go_on_;
@@ -60,6 +57,16 @@ public:
   }
 
 private:
+  void read_batches() {
+    read_confirmed();
+    for (auto& [name, where] : tables_)
+      if (name.starts_with(class_prefix))
+        read_class(name, where);
+    read_strays();
+    for (auto& [name, lane] : out_.classes)
+      close(name, lane);
+  }
+
   bool stopped() {
     go_on_ = go_on_ && !(o_.stop && o_.stop());
     return !go_on_;
@@ -80,26 +87,6 @@ private:
     return sum;
   }
 
-  void read_rows(const std::string& name) {
-    const auto where = tables_.find(name);
-    auto& rows = rows_[name];
-    const bool whole = where != tables_.end()
-                       && file_.walk(where->second, [&](std::string_view key, std::string_view value) {
-      const auto row = row_of(name, key);
-      if (row && storage::unseal(name, key, value, *row))
-        rows.emplace(key, value);
-      else if (row)
-        bad(name, fmt::format("{}: the row of \"{}\" is not what was written", name, key));
-      return !stopped();
-    });
-    if (!whole && !bad_.contains(name))
-      bad(name, fmt::format("{}: not all rows can be read", name));
-  }
-  void bad(const std::string& table, std::string text) {
-    bad_.insert(table);
-    out_.problems.push_back(std::move(text));
-  }
-
   void read_confirmed() {
     for (auto& [name, value] : rows_["classes"]) {
       v1::ClassRow row;
@@ -114,9 +101,9 @@ private:
       const auto cut = std::min(at->first.find('\0'), at->first.size() - 1);
       const auto name = at->first.substr(cut + 1);
       auto& head = out_.classes[name].head;
-      const auto ranges = sound_ranges(row, head == 0 || bad_.contains("classes") ? UINT64_MAX : head);
+      const auto ranges = sound_ranges(row, head == 0 || rows_.is_bad("classes") ? UINT64_MAX : head);
       if (!ranges) {
-        bad("delivery", fmt::format("delivery: class {} is said to have numbers that were never given", name));
+        rows_.bad("delivery", fmt::format("delivery: class {} is said to have numbers that were never given", name));
         at = rows.erase(at);
         continue;
       }
@@ -162,7 +149,7 @@ private:
   void read_strays() {
     for (auto& name : torn_)
       out_.problems.push_back(fmt::format("class {}: not all of its pages can be read", name));
-    stale_ = !file_.newest() || !file_.walk_free() || (!torn_.empty() && !bad_.empty());
+    stale_ = !file_.newest() || !file_.walk_free() || (!torn_.empty() && !rows_.all_sound());
     if (stale_ && file_.newest())
       out_.problems.emplace_back("its list of tables, or of free pages, is not of the last commit");
     auto names = torn_;
@@ -174,12 +161,24 @@ private:
     file_.strays([&](std::string_view key, std::string_view value) {
       for (auto& name : names)
         take(name, key, value, false);
+      if (stale_)
+        take_row(key, value);
       return !stopped();
     }, stale_);
   }
 
+  // The last commit's batches come back without their tables. Its producers must too, or they send these again; and the
+  // numbers that it gave, so that what is not found of them is told as lost.
+  void take_row(std::string_view key, std::string_view value) {
+    rows_.take_producer(key, value);
+    v1::ClassRow row;
+    if (const auto lane = out_.classes.find(std::string(key));
+        lane != out_.classes.end() && is_row_of("classes", key, value, row))
+      lane->second.head = std::max(lane->second.head, row.last_seq());
+  }
+
   bool still_its(const std::string& name, seq_range r, const storage::stored_batch& b) const {
-    const bool known = b.sealed || (!stale_ && bad_.empty() && torn_ == std::vector{name});
+    const bool known = b.sealed || (!stale_ && rows_.all_sound() && torn_ == std::vector{name});
     return known && !b.payload.empty() && !everywhere(name, r);
   }
 
@@ -230,7 +229,7 @@ private:
         for (auto& piece : set.outside(hole))
           missing.insert(piece);
     }
-    (bad_.contains("delivery") ? lane.doubtful : lane.lost) = missing.ranges();
+    (rows_.is_bad("delivery") ? lane.doubtful : lane.lost) = missing.ranges();
     std::uint64_t rows = 0;
     for (auto& r : lane.lost)
       for (auto from = r.first; from <= r.last && from != 0 && rows < most_gap_rows; ++rows) {
@@ -248,6 +247,8 @@ private:
     v1::StoreIdentity old;
     if (const auto row = rows_["meta"].find("store"); row != rows_["meta"].end())
       storage::unseal("meta", "store", row->second, old);
+    if (o_.rows_only)
+      rows_.forget_numbers();
     v1::StoreIdentity id;
     id.set_schema(store_schema);
     id.set_oldest_reader(store_schema);
@@ -261,23 +262,21 @@ private:
       row.set_last_seq(lane.head);
       rows_["classes"][name] = storage::seal("classes", name, row);
     }
-    for (auto& [table, rows] : rows_)
-      for (auto& [key, value] : rows)
-        copy_.put(table, key, value);
+    out_.producers = rows_["producers"].size();
+    rows_.write(copy_);
   }
 
   const salvage_options& o_;
   storage::raw_file file_;
   salvage_copy copy_;
   storage::raw_file::databases tables_;
-  std::map<std::string, std::map<std::string, std::string>> rows_;      // table -> key -> value
-  std::set<std::string> bad_;                                           // tables
   std::map<std::string, std::map<std::string, range_set>> confirmed_;   // class -> of each destination that counts
   std::map<std::string, std::uint64_t> given_;                          // class -> highest number, as its row says
   std::map<std::string, range_set> held_;
   bool stale_ = false;                                                  // the list of tables, or of free pages
   std::vector<std::string> torn_;                                       // classes
   salvaged out_;
+  salvage_rows rows_{out_.problems};
   bool go_on_ = true;
 };
 

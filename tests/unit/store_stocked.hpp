@@ -48,13 +48,18 @@ template <class T> T at(const std::string& bytes, std::size_t offset) {
   return value;
 }
 
-/// Where the root page of class telemetry begins in the file.
-inline std::size_t telemetry_root(const std::string& bytes) {
+/// Where the list of tables begins in the file.
+inline std::size_t list_of_tables(const std::string& bytes) {
   constexpr std::size_t page = 4096;
-  constexpr std::string_view table = "class/telemetry";
   const auto meta = at<std::uint64_t>(bytes, 144) > at<std::uint64_t>(bytes, page + 144) ? 0 : page;
-  const auto row = bytes.find(table, at<std::uint64_t>(bytes, meta + 128) * page);
-  return at<std::uint64_t>(bytes, row + table.size() + 40) * page;
+  return at<std::uint64_t>(bytes, meta + 128) * page;
+}
+
+/// Where the root page of class telemetry begins in it.
+inline std::size_t telemetry_root(const std::string& bytes) {
+  constexpr std::string_view table = "class/telemetry";
+  const auto row = bytes.find(table, list_of_tables(bytes));
+  return at<std::uint64_t>(bytes, row + table.size() + 40) * 4096;
 }
 
 } // namespace store_test
