@@ -60,10 +60,10 @@ std::size_t header_size(std::string_view value) {
 }
 
 // The header as it was written; false: that cannot be known.
-bool believe(std::string_view value, std::size_t header, const batch_place& at,
+bool believe(std::string_view value, std::size_t header, const batch_place& at, bool mend,
              std::array<char, stored_batch::header_bytes>& copy) {
   std::copy_n(value.data(), header, copy.data());
-  return header == seal_at || seal_fits(copy.data(), at) || mended(copy.data(), header, at);
+  return header == seal_at || seal_fits(copy.data(), at) || (mend && mended(copy.data(), header, at));
 }
 
 } // namespace
@@ -82,14 +82,14 @@ void stored_batch::encode(char* to, const batch_place& at) const {
     std::memcpy(to + header_bytes, payload.data(), payload.size());
 }
 
-std::optional<stored_batch> stored_batch::decode(std::string_view value, const batch_place& at) {
+std::optional<stored_batch> stored_batch::decode(std::string_view value, const batch_place& at, bool mend) {
   const auto header = header_size(value);
   if (value.size() < header)
     return std::nullopt;
   stored_batch b;
   b.sealed = header == header_bytes;
   std::array<char, header_bytes> copy;
-  if (!believe(value, header, at, copy))
+  if (!believe(value, header, at, mend, copy))
     return std::nullopt;
   char* p = copy.data();
   if (static_cast<std::uint8_t>(p[1]) > layout_version || get32(p + 12) != value.size() - header)
@@ -107,7 +107,7 @@ bool stored_batch::length_fits(std::string_view value, const batch_place& at) {
   const auto header = header_size(value);
   std::array<char, header_bytes> copy;
   return value.size() >= header
-         && (!believe(value, header, at, copy) || get32(copy.data() + 12) == value.size() - header);
+         && (!believe(value, header, at, true, copy) || get32(copy.data() + 12) == value.size() - header);
 }
 
 bool stored_batch::intact() const noexcept { return payload.empty() ? gap_reason != 0 : crc32c(payload) == crc; }

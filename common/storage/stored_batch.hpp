@@ -42,7 +42,8 @@ struct stored_batch {
   std::size_t encoded_bytes() const noexcept { return header_bytes + payload.size(); }
   void encode(char* to, const batch_place& at) const;
   /// nullopt: not what was written there (too short, wrong length or seal), or for newer readers.
-  static std::optional<stored_batch> decode(std::string_view value, const batch_place& at);
+  /// `mend`: looks for the one bit that may have changed, which takes 225 checksums where it is something else.
+  static std::optional<stored_batch> decode(std::string_view value, const batch_place& at, bool mend = true);
   /// False: it is not as long as its header says; true also where nothing of that header can be believed.
   static bool length_fits(std::string_view value, const batch_place& at);
   /// The payload is what it was when it was stored.

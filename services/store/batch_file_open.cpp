@@ -68,25 +68,19 @@ void batch_file::put_aside(const setting& s, const std::string& cause, bool agai
   const auto& directory = s.store.directory;
   const auto until = std::chrono::steady_clock::now() + salvage_time;
   bool kept = false;
-  std::map<std::string, std::set<std::string>> wanted;
-  for (auto& d : s.destinations)
-    for (auto& c : s.classes)
-      if (d.classes.empty() || std::find(d.classes.begin(), d.classes.end(), c.name) != d.classes.end())
-        wanted[c.name].insert(d.name);
-  if (!again)
-    try {
-      const auto found = salvage({.file = (fs::path(directory) / "data.mdb").string(),
-                                  .into = storage::salvage_directory(directory),
-                                  .gateway = s.gateway,
-                                  .wanted = wanted,
-                                  .stop = [&] { return std::chrono::steady_clock::now() > until; }});
-      for (auto& p : found.problems)
-        log::error("damaged file={} {}", directory, p);
-      kept = found.finished && !found.classes.empty();
-      salvaged_ = found.finished ? found.text() : "not read: it is large; see holdfastctl store salvage";
-    } catch (const std::exception& e) {
-      salvaged_ = fmt::format("not read: {}; see holdfastctl store salvage", e.what());
-    }
+  if (!again) {
+    salvage_options o{.file = (fs::path(directory) / "data.mdb").string(),
+                      .into = storage::salvage_directory(directory),
+                      .gateway = s.gateway,
+                      .stop = [until] { return std::chrono::steady_clock::now() > until; }};
+    for (auto& d : s.destinations)
+      for (auto& c : s.classes)
+        if (d.classes.empty() || std::find(d.classes.begin(), d.classes.end(), c.name) != d.classes.end())
+          o.wanted[c.name].insert(d.name);
+    const auto found = take_over(o);
+    kept = found.kept;
+    salvaged_ = found.text;
+  }
   set_aside_ = storage::set_aside(directory, cause, kept);
   log::error("salvaged file={} {}", set_aside_, salvaged_);
 }

@@ -9,8 +9,8 @@
 #include "holdfast/v1/record.pb.h"
 #include "services/store/batch_check.hpp"
 #include "services/store/batch_file.hpp"
-#include "services/store/row_types.hpp"
 #include "services/store/salvage_copy.hpp"
+#include "services/store/salvage_rows.hpp"
 #include "services/store/table_names.hpp"
 
 #include <fmt/format.h>
@@ -18,8 +18,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <filesystem>
-#include <memory>
-#include <set>
 
 namespace holdfast::store {
 
@@ -45,8 +43,22 @@ public:
     else if (!file_.newest())
       out_.problems.emplace_back("its newest list of tables cannot be read: the last commit may be missing");
     mend_row_tables(tables_);
-    for (const std::string name : row_tables)
-      read_rows(name);
+    rows_.read(file_, tables_, [this] { return stopped(); });
+    if (!o_.rows_only)
+      read_batches();
+    else if (!file_.newest() || !rows_.all_sound())
+      file_.strays([this](std::string_view key, std::string_view value) {
+        rows_.take_producer(key, value);
+        return !stopped();
+      }, true);
+    write_rows();
+    copy_.commit();
+    out_.finished = go_on_;
+    return std::move(out_);
+  }
+
+private:
+  void read_batches() {
     read_confirmed();
     torn_ = mend_class_tables(tables_, given_);
     unnamed_ = !torn_.empty();
@@ -56,13 +68,8 @@ public:
     read_strays();
     for (auto& [name, lane] : out_.classes)
       close(name, lane);
-    write_rows();
-    copy_.commit();
-    out_.finished = go_on_;
-    return std::move(out_);
   }
 
-private:
   bool stopped() {
     go_on_ = go_on_ && !(o_.stop && o_.stop());
     return !go_on_;
@@ -83,26 +90,6 @@ private:
     return sum;
   }
 
-  void read_rows(const std::string& name) {
-    const auto where = tables_.find(name);
-    auto& rows = rows_[name];
-    const bool whole = where != tables_.end()
-                       && file_.walk(where->second, [&](std::string_view key, std::string_view value) {
-      const auto row = row_of(name, key);
-      if (row && storage::unseal(name, key, value, *row))
-        rows.emplace(key, value);
-      else if (row)
-        bad(name, fmt::format("{}: the row of \"{}\" is not what was written", name, key));
-      return !stopped();
-    });
-    if (!whole && !bad_.contains(name))
-      bad(name, fmt::format("{}: not all rows can be read", name));
-  }
-  void bad(const std::string& table, std::string text) {
-    bad_.insert(table);
-    out_.problems.push_back(std::move(text));
-  }
-
   void read_confirmed() {
     for (auto& [name, value] : rows_["classes"]) {
       v1::ClassRow row;
@@ -117,9 +104,9 @@ private:
       const auto cut = std::min(at->first.find('\0'), at->first.size() - 1);
       const auto name = at->first.substr(cut + 1);
       auto& head = out_.classes[name].head;
-      const auto ranges = sound_ranges(row, head == 0 || bad_.contains("classes") ? UINT64_MAX : head);
+      const auto ranges = sound_ranges(row, head == 0 || rows_.is_bad("classes") ? UINT64_MAX : head);
       if (!ranges) {
-        bad("delivery", fmt::format("delivery: class {} is said to have numbers that were never given", name));
+        rows_.bad("delivery", fmt::format("delivery: class {} is said to have numbers that were never given", name));
         at = rows.erase(at);
         continue;
       }
@@ -158,14 +145,14 @@ private:
       torn_.push_back(name);
   }
 
-  // Of leaves that a damaged branch led to, and of entries out of order, only the seal says whose they are: without, they
-  // are the only class's that lacks any, where all else is known. To what the last commit brought nothing leads where its
-  // list of tables is lost, or another lies there: then what is free is in use. What comes so that is delivered already
-  // is compared, not sent again.
+  // Of leaves that a damaged branch led to, and of entries out of order, only the seal says whose they are: without,
+  // they are the only class's that lacks any, where all else is known. To what the last commit brought nothing leads
+  // where its list of tables is lost, or another lies there: then what is free is in use. What comes so that is
+  // delivered already is compared, not sent again.
   void read_strays() {
     for (auto& name : torn_)
       out_.problems.push_back(fmt::format("class {}: not all of its pages can be read", name));
-    stale_ = !file_.newest() || !file_.walk_free() || (!torn_.empty() && !bad_.empty());
+    stale_ = !file_.newest() || !file_.walk_free() || (!torn_.empty() && !rows_.all_sound());
     if (stale_ && file_.newest())
       out_.problems.emplace_back("its list of tables, or of free pages, is not of the last commit");
     auto names = torn_;
@@ -177,24 +164,38 @@ private:
     file_.strays([&](std::string_view key, std::string_view value) {
       for (auto& name : names)
         take(name, key, value, false);
+      if (stale_)
+        take_row(key, value);
       return !stopped();
     }, stale_ || unnamed_);
   }
 
+  // The last commit's batches come back without their tables. Its producers must too, or they send these again; and the
+  // numbers that it gave, so that what is not found of them is told as lost.
+  void take_row(std::string_view key, std::string_view value) {
+    rows_.take_producer(key, value);
+    v1::ClassRow row;
+    if (const auto lane = out_.classes.find(std::string(key));
+        lane != out_.classes.end() && is_row_of("classes", key, value, row))
+      lane->second.head = std::max(lane->second.head, row.last_seq());
+  }
+
   bool still_its(const std::string& name, seq_range r, const storage::stored_batch& b) const {
-    const bool known = b.sealed || (!stale_ && bad_.empty() && torn_ == std::vector{name});
+    const bool known = b.sealed || (!stale_ && rows_.all_sound() && torn_ == std::vector{name});
     return known && !b.payload.empty() && !everywhere(name, r);
   }
 
+  // Strays are offered to each class, also what is held already, and most are another's: only the seal is looked at.
   void take(const std::string& name, std::string_view key, std::string_view value, bool reached) {
-    const auto stored = storage::stored_batch::decode(value, {name, key});
-    const auto content = stored ? content_of(*stored) : batch_content{};
     const auto first = storage::key_seq(key);
-    if (key.size() != sizeof first || !content.whole || content.records == 0 || first == 0
-        || content.records - 1 > UINT64_MAX - first)
+    auto& held = held_[name];
+    if (key.size() != sizeof first || first == 0 || held.contains({first, first}))
+      return;
+    const auto stored = storage::stored_batch::decode(value, {name, key}, reached);
+    const auto content = stored ? content_of(*stored) : batch_content{};
+    if (!content.whole || content.records == 0 || content.records - 1 > UINT64_MAX - first)
       return;
     const seq_range seqs{first, first + content.records - 1};
-    auto& held = held_[name];
     const bool given = stored->sealed || !given_.contains(name) || seqs.last <= given_.at(name);
     if (!given || held.touches(seqs) || (!reached && !still_its(name, seqs, *stored)))
       return;
@@ -231,7 +232,7 @@ private:
         for (auto& piece : set.outside(hole))
           missing.insert(piece);
     }
-    (bad_.contains("delivery") ? lane.doubtful : lane.lost) = missing.ranges();
+    (rows_.is_bad("delivery") ? lane.doubtful : lane.lost) = missing.ranges();
     std::uint64_t rows = 0;
     for (auto& r : lane.lost)
       for (auto from = r.first; from <= r.last && from != 0 && rows < most_gap_rows; ++rows) {
@@ -249,6 +250,8 @@ private:
     v1::StoreIdentity old;
     if (const auto row = rows_["meta"].find("store"); row != rows_["meta"].end())
       storage::unseal("meta", "store", row->second, old);
+    if (o_.rows_only)
+      rows_.forget_numbers();
     v1::StoreIdentity id;
     id.set_schema(store_schema);
     id.set_oldest_reader(store_schema);
@@ -262,21 +265,16 @@ private:
       row.set_last_seq(lane.head);
       rows_["classes"][name] = storage::seal("classes", name, row);
     }
-    for (const std::string table : row_tables)
-      copy_.make(table);
+    out_.producers = rows_["producers"].size();
+    rows_.write(copy_);
     for (auto& [name, lane] : out_.classes)
       copy_.make(std::string(class_prefix) + name);
-    for (auto& [table, rows] : rows_)
-      for (auto& [key, value] : rows)
-        copy_.put(table, key, value);
   }
 
   const salvage_options& o_;
   storage::raw_file file_;
   salvage_copy copy_;
   storage::raw_file::databases tables_;
-  std::map<std::string, std::map<std::string, std::string>> rows_;      // table -> key -> value
-  std::set<std::string> bad_;                                           // tables
   std::map<std::string, std::map<std::string, range_set>> confirmed_;   // class -> of each destination that counts
   std::map<std::string, std::uint64_t> given_;                          // class -> highest number, as its row says
   std::map<std::string, range_set> held_;
@@ -284,6 +282,7 @@ private:
   std::vector<std::string> torn_;                                       // classes
   bool unnamed_ = false;                                                // one has no table: its pages are another's
   salvaged out_;
+  salvage_rows rows_{out_.problems};
   bool go_on_ = true;
 };
 

@@ -20,6 +20,7 @@ struct salvage_options {
   /// Of a class that is not here all that ever confirmed any of it count.
   std::map<std::string, std::set<std::string>> wanted{};
   std::function<bool()> stop{};         ///< true: it takes too long
+  bool rows_only = false;               ///< no batches, for a store in which numbers begin again
 };
 
 /// What could be read of a store's file, and what not.
@@ -35,6 +36,7 @@ struct salvaged {
   };
   std::map<std::string, lane> classes{};
   std::vector<std::string> problems{};    ///< with the rows beside the batches; a line each
+  std::uint64_t producers = 0;            ///< whose batches are known up to a number
   bool finished = false;                  ///< not stopped
 
   bool complete() const;
@@ -51,6 +53,14 @@ struct salvaged {
 /// old epoch (delivery_lane.hpp); what is lost as gaps; the rows that are sound. Throws storage::error: the file cannot
 /// be opened, or `into` not be written; then nothing of it counts.
 salvaged salvage(const salvage_options& o);
+
+/// At a start: salvages into o.into. Where that is stopped or has no room only the rows of producers, links and
+/// switches go there: a producer that nobody knows would send again what lies in the file.
+struct taken_over {
+  bool kept = false;   ///< o.into is a store to go on with
+  std::string text{};  ///< what is in it
+};
+taken_over take_over(const salvage_options& o);
 
 /// For holdfastctl. 0: nothing is missing, 1: something is, 2: it could not be done.
 int salvage(const std::string& file, const std::string& into, std::ostream& out);

@@ -150,6 +150,7 @@ TEST_CASE("one changed bit of a header is mended, more are noticed", "[storage]"
     REQUIRE(back);
     CHECK(back->intact());
     CHECK(encoded(*back) == good);
+    CHECK_FALSE(stored_batch::decode(bytes, here, false));
     for (const std::size_t other : {one + 1, one + 5, one + 32, one + 100}) {
       if (other >= stored_batch::header_bytes * 8)
         continue;

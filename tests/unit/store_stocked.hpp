@@ -18,9 +18,14 @@ inline std::string payload(std::uint64_t first, std::uint32_t count, std::size_t
   return b.SerializeAsString();
 }
 
-/// 200 batches of 3 records; the first 50 are delivered and removed.
+/// 200 batches of 3 records for the centre; the first 50 are delivered and removed.
 struct stocked : bench {
   std::string sound;
+  const std::vector<config::destination> destinations{{"centre", {"telemetry"}}};
+
+  std::unique_ptr<batch_file> open() {
+    return std::make_unique<batch_file>(settings, "plant", classes, destinations);
+  }
 
   stocked() {
     auto f = open();
@@ -34,10 +39,6 @@ struct stocked : bench {
     f.reset();
     sound = test::read_file(data());
   }
-  /// As a gateway opens it whose one destination has confirmed what was removed.
-  std::unique_ptr<batch_file> open() {
-    return std::make_unique<batch_file>(settings, "plant", classes, std::vector<config::destination>{{"centre", {}}});
-  }
   salvaged looked() const { return salvage({.file = data(), .wanted = {{"telemetry", {"centre"}}}}); }
 };
 
@@ -47,13 +48,18 @@ template <class T> T at(const std::string& bytes, std::size_t offset) {
   return value;
 }
 
-/// Where the root page of class telemetry begins in the file.
-inline std::size_t telemetry_root(const std::string& bytes) {
+/// Where the list of tables begins in the file.
+inline std::size_t list_of_tables(const std::string& bytes) {
   constexpr std::size_t page = 4096;
-  constexpr std::string_view table = "class/telemetry";
   const auto meta = at<std::uint64_t>(bytes, 144) > at<std::uint64_t>(bytes, page + 144) ? 0 : page;
-  const auto row = bytes.find(table, at<std::uint64_t>(bytes, meta + 128) * page);
-  return at<std::uint64_t>(bytes, row + table.size() + 40) * page;
+  return at<std::uint64_t>(bytes, meta + 128) * page;
+}
+
+/// Where the root page of class telemetry begins in it.
+inline std::size_t telemetry_root(const std::string& bytes) {
+  constexpr std::string_view table = "class/telemetry";
+  const auto row = bytes.find(table, list_of_tables(bytes));
+  return at<std::uint64_t>(bytes, row + table.size() + 40) * 4096;
 }
 
 } // namespace store_test

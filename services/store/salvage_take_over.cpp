@@ -1,0 +1,49 @@
+// What a store that starts makes of its damaged file, in the time that a start has.
+
+#include "common/telemetry/log.hpp"
+#include "services/store/salvage.hpp"
+
+#include <fmt/format.h>
+
+#include <chrono>
+#include <filesystem>
+
+namespace holdfast::store {
+
+namespace {
+
+constexpr auto rows_time = std::chrono::seconds(1);  // there are few, but looking for them may read the whole file
+
+salvaged take_rows(salvage_options o) {
+  std::filesystem::remove_all(o.into);  // what was begun takes room
+  const auto until = std::chrono::steady_clock::now() + rows_time;
+  o.rows_only = true;
+  o.stop = [until] { return std::chrono::steady_clock::now() > until; };
+  return salvage(o);
+}
+
+} // namespace
+
+taken_over take_over(const salvage_options& o) {
+  taken_over out;
+  try {
+    const auto found = salvage(o);
+    for (auto& p : found.problems)
+      log::error("damaged file={} {}", o.file, p);
+    if (found.finished)
+      return {!found.classes.empty(), found.text()};
+    out.text = "not read: it is large";
+  } catch (const std::exception& e) {
+    out.text = fmt::format("not read: {}", e.what());
+  }
+  try {
+    out.text += fmt::format("; {} producers go on where they were", take_rows(o).producers);
+    out.kept = true;
+  } catch (const std::exception& e) {
+    log::error("producers begin again file={} cause=\"{}\"", o.file, e.what());
+  }
+  out.text += "; see holdfastctl store salvage";
+  return out;
+}
+
+} // namespace holdfast::store
