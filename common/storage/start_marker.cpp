@@ -20,6 +20,7 @@
 #include <istream>
 #include <new>
 #include <poll.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -135,7 +136,11 @@ constexpr std::array damage_signals{SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL};  
 enum outcome : int { sound, damage_found, unfinished };
 
 // A full disk or a lack of memory says nothing of the file.
-[[noreturn]] void examiner(const std::function<void()>& look, int out) {
+[[noreturn]] void examiner(const std::function<void()>& look, int out, pid_t parent) {
+  // It has our locks: where we are killed it must not keep our successor from them.
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (::getppid() != parent)
+    ::_exit(unfinished);
   const auto end = [out](outcome o, std::string_view text) {
     [[maybe_unused]] const auto written = ::write(out, text.data(), std::min<std::size_t>(text.size(), 400));
     ::_exit(o);
@@ -175,10 +180,11 @@ examination examine_apart(const std::function<void()>& look, unsigned limit_mill
   std::array<int, 2> pipe{};
   if (::pipe2(pipe.data(), O_CLOEXEC) != 0)
     return {.missed = std::strerror(errno)};
+  const auto parent = ::getpid();
   const auto child = ::fork();
   const int cause = errno;
   if (child == 0)
-    examiner(look, pipe[1]);
+    examiner(look, pipe[1], parent);
   ::close(pipe[1]);
   std::array<char, 512> text{};
   ssize_t n = 0;

@@ -50,6 +50,6 @@ examination examine_apart(const std::function<void()>& look, unsigned limit_mill
 
 /// Looks, apart, at every entry's key of every database and the free list, and begins a write. Empty: nothing found,
 /// also where it could not be examined, which the log tells. The file must not be open here.
-std::string examine(const std::string& directory, unsigned limit_millis = 5000);
+std::string examine(const std::string& directory, unsigned limit_millis = 2000);
 
 } // namespace holdfast::storage
