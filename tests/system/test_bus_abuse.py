@@ -155,13 +155,14 @@ def test_taps_that_never_read(directory, report):
             tap.connect(f"ipc://{gateway.run}/{endpoint}.sock")
             tap.subscribe("")
             taps.append(tap)
-        reader = taps[0]
-        wait_for(lambda: reader.poll(100), 10, "the taps' first message")
+        reading = Reading(taps[0])
+        with LineDevice(port, rate=200, line_bytes=1000) as device:  # until the store knows of the taps
+            wait_for(lambda: reading.go_on() and reading.batches, 10, "the tap's first records")
+            device.finish()
         with LineDevice(port, line_bytes=1000, total=lines) as device:
             device.wait(120)
             gateway.wait_delivered(lines, 120)
             memory = peaks(before)
-        reading = Reading(reader)
         with LineDevice(port, rate=200, line_bytes=1000) as device:  # the gap shows with the next record
             wait_for(lambda: reading.go_on() and reading.lost, 20, lambda: f"no gap: {vars(reading)}")
             device.finish()
