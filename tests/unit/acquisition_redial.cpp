@@ -50,14 +50,15 @@ struct source {
   std::unique_ptr<intake> field;
 
   explicit source(config::source settings, std::unique_ptr<intake> (*make)(intake_setup)) {
-    auto reader = w.own(w.system().spawn([said = said](caf::event_based_actor*) -> caf::behavior {
+    // CAF 0.17 binds a reference to nothing when it starts an actor without arguments, hence the number.
+    auto reader = w.own(w.system().spawn([said = said](caf::event_based_actor*, int) -> caf::behavior {
       return {
         [](const connected& c) { c.with->resume(); },
         [](const received& r) { r.from->resume(); },
         [](const disconnected&) {},
         [said](const intake_state& s) { *said += s.state + " " + s.detail + ";"; },
       };
-    }));
+    }, 0));
     slot->set(reader);
     field = make({ctx, slot, std::move(settings)});
     field->start();
