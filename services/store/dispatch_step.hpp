@@ -13,10 +13,9 @@ namespace holdfast::store {
 /// What an order of the plan comes to, once it is known what the file has there.
 struct dispatch_step {
   enum class act {
-    send,     ///< what was found, or the question whether the destination has the same
-    gap,      ///< these will never come
-    believe,  ///< nothing is left to compare with: the destination's word that it has these is all there is
-    skip,     ///< a copy of what is no more: the other link sent what there was, or asks for it
+    send,  ///< what was found, or the question whether the destination has the same
+    gap,   ///< these will never come
+    skip,  ///< a copy of what is no more: the other link sent what there was, or asks for it
   };
   act what;
   seq_range seqs{};
@@ -27,14 +26,13 @@ struct dispatch_step {
 /// A lost range is told as it is; for all else the file is asked.
 inline bool needs_batch(const dispatch_plan::order& o) { return o.how != dispatch_plan::kind::gap; }
 
-/// `found`: what begins at the order's first number, or next behind it. Pure. After a step that changes nothing in the
-/// plan the same order would come again, in the same turn: what is sent is leased, what is believed nobody holds.
+/// `found`: what begins at the order's first number, or next behind it. Pure. A comparison that has nothing to compare
+/// with is a gap too: a destination that has the numbers keeps what it has, and one that has them under another epoch
+/// alone would wait for them for ever under this one.
 inline dispatch_step step_of(const dispatch_plan::order& o, const std::optional<batch>& found) {
   using act = dispatch_step::act;
   const auto from = o.todo.first;
   const auto without = [&](std::uint64_t last, std::uint32_t reason, bool damaged = false) -> dispatch_step {
-    if (o.how == dispatch_plan::kind::check)
-      return {act::believe, {from, last}, 0, damaged};
     return {act::gap, {from, std::min(last, from + (UINT32_MAX - 1))}, reason, damaged};  // a count has 32 bits
   };
   if (!needs_batch(o))

@@ -31,7 +31,7 @@ void dispatcher_state::pump() {
   int reads = 0;
   for (auto& [name, board] : boards) {
     while (auto o = board.plan.next(mistrusted)) {
-      if (!carry_out(board, name, *o, reads))
+      if (!carry_out(board, *o, reads))
         break;
     }
   }
@@ -64,8 +64,7 @@ void dispatcher_state::renew_when_settled() {
 }
 
 // False: this turn has read enough.
-bool dispatcher_state::carry_out(route_board& board, const std::string& destination, const dispatch_plan::order& o,
-                                 int& reads) {
+bool dispatcher_state::carry_out(route_board& board, const dispatch_plan::order& o, int& reads) {
   std::optional<batch> found;
   if (needs_batch(o)) {
     if (reads >= reads_per_turn)
@@ -80,16 +79,9 @@ bool dispatcher_state::carry_out(route_board& board, const std::string& destinat
   switch (step.what) {
     case dispatch_step::act::send: lease(board, o, *found); break;
     case dispatch_step::act::gap: lease(board, o, {o.record_class, step.seqs, 0, step.reason, {}}); break;
-    case dispatch_step::act::believe: believe(board.plan, destination, o.record_class, step.seqs); break;
     case dispatch_step::act::skip: board.plan.skipped(o); break;
   }
   return true;
-}
-
-void dispatcher_state::believe(dispatch_plan& plan, const std::string& destination, const std::string& record_class,
-                               seq_range r) {
-  plan.confirmed(record_class, r);
-  ctx->writer.send(confirmed{destination, record_class, {r}});
 }
 
 std::optional<batch> dispatcher_state::read(const dispatch_plan::order& o, int& reads) {

@@ -78,8 +78,7 @@ struct dispatcher_state {
 
   // To links.
   void pump();
-  bool carry_out(route_board& board, const std::string& destination, const dispatch_plan::order& o, int& reads);
-  void believe(dispatch_plan& plan, const std::string& destination, const std::string& record_class, seq_range r);
+  bool carry_out(route_board& board, const dispatch_plan::order& o, int& reads);
   std::optional<batch> read(const dispatch_plan::order& o, int& reads);
   /// Batches that every destination has are not read again.
   void forget_confirmed(const std::string& record_class);

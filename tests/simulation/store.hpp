@@ -134,7 +134,7 @@ private:
   void pump();
   bool carry_out(store::dispatch_plan& plan, const std::string& destination, const store::dispatch_plan::order& o,
                  int& reads);
-  void believe(store::dispatch_plan& plan, const std::string& destination, const std::string& c, seq_range r);
+  void confirm(store::dispatch_plan& plan, const std::string& destination, const std::string& c, seq_range r);
   void lease(store::dispatch_plan& plan, const std::string& destination, const store::dispatch_plan::order& o,
              const store::batch& b);
   void send_batch(const std::string& link, const store::batch& b, store::dispatch_plan::kind how);

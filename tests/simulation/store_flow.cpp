@@ -63,13 +63,12 @@ bool dispatcher::carry_out(store::dispatch_plan& plan, const std::string& destin
   switch (step.what) {
     case act::send: lease(plan, destination, o, *found); break;
     case act::gap: lease(plan, destination, o, {o.record_class, step.seqs, 0, step.reason, {}}); break;
-    case act::believe: believe(plan, destination, o.record_class, step.seqs); break;
     case act::skip: plan.skipped(o); break;
   }
   return true;
 }
 
-void dispatcher::believe(store::dispatch_plan& plan, const std::string& destination, const std::string& c,
+void dispatcher::confirm(store::dispatch_plan& plan, const std::string& destination, const std::string& c,
                          seq_range r) {
   plan.confirmed(c, r);
   process_.write->box.send([&to = *process_.write, destination, c, r] { to.on_confirmed(destination, c, {r}); });
@@ -89,7 +88,7 @@ void dispatcher::lease(store::dispatch_plan& plan, const std::string& destinatio
     return;
   send_batch(o.link, b, o.how);
   if (w.has(defect::removal_unconfirmed))
-    believe(plan, destination, b.record_class, b.seqs);
+    confirm(plan, destination, b.record_class, b.seqs);
   if (w.has(defect::lease_doubled))
     for (auto& [link, at] : links_)
       if (link != o.link && at.destination == destination) {

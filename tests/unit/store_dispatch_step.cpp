@@ -17,14 +17,13 @@ batch gap_at(seq_range r, std::uint32_t reason) { return {"telemetry", r, 0, rea
 /// One turn, as DISPATCHER makes it, with a file that has this; the orders that came, no more than `most`.
 orders turn(dispatch_plan& p, const std::optional<batch>& there, std::size_t most = 20) {
   const std::map<act, std::string> names{
-    {act::send, "send"}, {act::gap, "gap"}, {act::believe, "believe"}, {act::skip, "skip"}};
+    {act::send, "send"}, {act::gap, "gap"}, {act::skip, "skip"}};
   orders out;
   for (auto o = p.next(); o && out.size() < most; o = p.next()) {
     const auto step = step_of(*o, store::needs_batch(*o) ? there : std::nullopt);
     switch (step.what) {
       case act::send:
       case act::gap: p.leased(*o, step.seqs, 100, start); break;
-      case act::believe: p.confirmed(o->record_class, step.seqs); break;
       case act::skip: p.skipped(*o); break;
     }
     out.push_back(o->link + " " + names.at(step.what) + " " + std::to_string(step.seqs.first));
@@ -78,17 +77,16 @@ TEST_CASE("what an order comes to is told by what the file has there", "[store]"
     CHECK(s.seqs == seq_range{5, 8});
     CHECK(step_of(of(kind::live, {5, 8}), std::nullopt).seqs == seq_range{5, 8});
   }
-  SECTION("a stored gap is told with its reason; where a comparison meets one, the destination is believed") {
+  SECTION("a stored gap is told with its reason, also to a destination that claims these numbers") {
     const auto gap = gap_at({5, 30}, v1::GAP_REASON_EXPIRED);
-    auto s = step_of(of(kind::backlog, {5, 20}), gap);
-    CHECK(s.what == act::gap);
-    CHECK(s.seqs == seq_range{5, 20});
-    CHECK(s.reason == v1::GAP_REASON_EXPIRED);
-    CHECK_FALSE(s.damaged);
-    s = step_of(of(kind::check, {5, 20}), gap);
-    CHECK(s.what == act::believe);
-    CHECK(s.seqs == seq_range{5, 20});
-    CHECK(step_of(of(kind::check, {5, 20}), std::nullopt).what == act::believe);
+    for (auto how : {kind::backlog, kind::check}) {
+      const auto s = step_of(of(how, {5, 20}), gap);
+      CHECK(s.what == act::gap);
+      CHECK(s.seqs == seq_range{5, 20});
+      CHECK(s.reason == v1::GAP_REASON_EXPIRED);
+      CHECK_FALSE(s.damaged);
+      CHECK(step_of(of(how, {5, 20}), std::nullopt).reason == v1::GAP_REASON_NOT_HELD);
+    }
   }
   SECTION("what cannot be read is told as a gap, and noted") {
     auto unreadable = gap_at({5, 9}, v1::GAP_REASON_DAMAGED);

@@ -119,6 +119,16 @@ class Gateway(Site):
             last[row["class"]] = max(last.get(row["class"], 0), row["last_seq"] if held else 0)
         return sum(last.values())
 
+    def wait_told(self, timeout=60):
+        """Until all that the store has numbered is confirmed, gaps too: what came last must be on disk."""
+        def stat():
+            return json.loads(self.ctl("store", "stat", "--json").stdout)
+        def told():
+            now = stat()
+            last = {row["class"]: row["last_seq"] for row in now["classes"]}
+            return all(row["ranges"] == 1 and row["confirmed_records"] >= last[row["class"]] for row in now["delivery"])
+        wait_for(told, timeout, stat, interval=0.1)
+
     def wait_archived(self, timeout=60):
         """Until the archive has all that the store has now: sources may go on."""
         records = self.stored()
