@@ -1,6 +1,5 @@
 #include "services/acquisition/io_intake.hpp"
-
-#include "common/telemetry/log.hpp"
+#include "services/acquisition/on_way.hpp"
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/udp.hpp>
@@ -10,6 +9,7 @@
 #include <sys/socket.h>
 
 #include <cstring>
+#include <string_view>
 
 namespace holdfast::acquisition {
 
@@ -22,6 +22,8 @@ using boost::system::error_code;
 constexpr auto bind_retry = 1000ms;
 constexpr int receive_buffer = 4 << 20;  // bursts wait in the kernel while a batch is on its way
 constexpr int datagrams_per_turn = 256;
+constexpr std::uint64_t most_on_way = 4 << 20;  // bytes in SOURCE's mailbox
+constexpr auto look_again = 2ms;                // whether SOURCE has made room
 
 /// Receives; lives in the io loop's thread.
 class receiver : public std::enable_shared_from_this<receiver> {
@@ -67,13 +69,25 @@ private:
     setup_.to->send(intake_state{"source:" + setup_.settings.name, state, detail, healthy});
   }
 
+  // A SOURCE that is slower than the network must not be given more than it can work off: its heartbeat stands behind
+  // what is in its mailbox. Above the limit datagrams wait in the kernel, which drops and counts.
   void receive() {
+    if (on_way_.full())
+      return after_pause();
     socket_.async_wait(udp::socket::wait_read, [self = shared_from_this()](error_code ec) {
       if (ec == boost::asio::error::operation_aborted || ec == boost::asio::error::bad_descriptor)
         return;
-      for (int n = 0; n < datagrams_per_turn && self->take_one(); ++n)
+      for (int n = 0; n < datagrams_per_turn && !self->on_way_.full() && self->take_one(); ++n)
         ;
       self->receive();
+    });
+  }
+
+  void after_pause() {
+    timer_.expires_after(look_again);
+    timer_.async_wait([self = shared_from_this()](error_code ec) {
+      if (!ec)
+        self->receive();
     });
   }
 
@@ -93,7 +107,7 @@ private:
     if (size < 0)
       return false;
     from_.resize(m.msg_namelen);
-    setup_.to->send(datagram{now(), blob(std::string(buffer_.data(), static_cast<std::size_t>(size))),
+    setup_.to->send(datagram{now(), on_way_.take(std::string_view(buffer_.data(), static_cast<std::size_t>(size))),
                              fmt::format("{}:{}", from_.address().to_string(), from_.port()), dropped_before(m)});
     return true;
   }
@@ -116,6 +130,7 @@ private:
   udp::endpoint from_;
   boost::asio::steady_timer timer_;
   std::string buffer_;
+  on_way on_way_{most_on_way};
   std::uint32_t dropped_ = 0;  // by the kernel, as last told
 };
 

@@ -1,10 +1,7 @@
 // When a device is called again, and that the intakes do so: over TCP and a pty.
 
-#include "actor_world.hpp"
-#include "common/net/io_loop.hpp"
-#include "services/acquisition/intake.hpp"
+#include "acquisition_intake.hpp"
 #include "services/acquisition/redial.hpp"
-#include "storage_support.hpp"
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
@@ -14,75 +11,19 @@
 #include <chrono>
 #include <cstdlib>
 #include <fcntl.h>
-#include <filesystem>
-#include <functional>
-#include <memory>
 #include <string>
-#include <thread>
 #include <unistd.h>
-#include <utility>
 #include <vector>
 
 using namespace holdfast;
 using namespace holdfast::acquisition;
+using test::source;
 using boost::asio::ip::tcp;
 using namespace std::chrono_literals;
 
 namespace {
 
 const redial::time_point start{1h};
-
-config::gateway in(const std::string& directory) {
-  std::filesystem::create_directories(directory);
-  config::gateway g;
-  g.run_directory = directory;
-  return g;
-}
-
-/// A source's intake, and what it says of itself: "STATE DETAIL;" each time.
-struct source {
-  test::temporary_directory dir;
-  test::actor_world w;
-  service::runtime rt{"acquisition", "acquisition", in(dir.path("run")), w.system()};
-  std::shared_ptr<context> ctx{new context{rt}};
-  std::shared_ptr<actor::slot> slot = std::make_shared<actor::slot>();
-  std::shared_ptr<std::string> said = std::make_shared<std::string>();
-  std::unique_ptr<intake> field;
-
-  explicit source(config::source settings, std::unique_ptr<intake> (*make)(intake_setup)) {
-    // CAF 0.17 binds a reference to nothing when it starts an actor without arguments, hence the number.
-    auto reader = w.own(w.system().spawn([said = said](caf::event_based_actor*, int) -> caf::behavior {
-      return {
-        [](const connected& c) { c.with->resume(); },
-        [](const received& r) { r.from->resume(); },
-        [](const disconnected&) {},
-        [said](const intake_state& s) { *said += s.state + " " + s.detail + ";"; },
-      };
-    }, 0));
-    slot->set(reader);
-    field = make({ctx, slot, std::move(settings)});
-    field->start();
-  }
-  ~source() {
-    field = nullptr;
-    slot->set(nullptr);
-    rt.io().run_and_wait([] {});
-    w.run();  // what is in the mailbox holds sockets, and they must go before the io loop
-  }
-  /// Lets it work until that is so.
-  bool until(const std::function<bool()>& so) {
-    for (const auto end = std::chrono::steady_clock::now() + 10s; !so();) {
-      if (std::chrono::steady_clock::now() > end)
-        return false;
-      std::this_thread::yield();
-      w.run();
-    }
-    return true;
-  }
-  bool says(const std::string& what) {
-    return until([&] { return said->find(what) != std::string::npos; });
-  }
-};
 
 struct device {
   boost::asio::io_context io;
@@ -138,7 +79,7 @@ TEST_CASE("a TCP source says that its device closes at once", "[acquisition]") {
   d.answers(s).close();
   REQUIRE(s.says("failing "));
   const auto at = fmt::format("127.0.0.1:{}", d.at.local_endpoint().port());
-  CHECK(s.said->find(fmt::format("connected {0};failing failed to talk to {0}: closed by the device;", at)) == 0);
+  CHECK(s.got->said.find(fmt::format("connected {0};failing failed to talk to {0}: closed by the device;", at)) == 0);
 }
 
 TEST_CASE("a TCP device that sends a line and closes is called again at once", "[acquisition]") {
@@ -149,7 +90,7 @@ TEST_CASE("a TCP device that sends a line and closes is called again at once", "
     boost::asio::write(line, boost::asio::buffer("a\n", 2));
   }
   REQUIRE(s.says("connected "));
-  CHECK(s.said->find("failing") == std::string::npos);
+  CHECK(s.got->said.find("failing") == std::string::npos);
 }
 
 TEST_CASE("a serial source says that its line ends as soon as it is open", "[acquisition]") {
@@ -166,5 +107,5 @@ TEST_CASE("a serial source says that its line ends as soon as it is open", "[acq
   ::close(other_end);
   REQUIRE(opened);
   REQUIRE(s.says("failing "));
-  CHECK(s.said->find("failing failed to read " + kind.line.device + ": ") != std::string::npos);
+  CHECK(s.got->said.find("failing failed to read " + kind.line.device + ": ") != std::string::npos);
 }
