@@ -138,7 +138,10 @@ void batch_builder::add_gap(std::string_view stream, const timestamp& at, bool s
   ++records_;
 }
 
+// A batch may be kept for as long as the store is away, and a small one is not to hold the room of a large one.
 encoded_batch batch_builder::take() {
+  if (payload_.capacity() > 2 * payload_.size())
+    payload_.shrink_to_fit();
   encoded_batch out{std::move(payload_), records_};
   payload_ = {};
   records_ = 0;

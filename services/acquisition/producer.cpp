@@ -71,7 +71,7 @@ std::uint32_t producer::rejected(std::uint64_t seq) {
   if (it == kept_.end())
     return 0;
   const auto records = it->records;
-  kept_bytes_ -= it->payload.size();
+  kept_bytes_ -= counts(*it);
   total_ -= records;  // never on disk: a device that counts must not take them for stored
   for (auto later = std::next(it); later != kept_.end(); ++later)
     later->total -= records;
@@ -81,8 +81,8 @@ std::uint32_t producer::rejected(std::uint64_t seq) {
 
 producer::actions producer::push(std::uint32_t records, std::uint32_t crc, blob payload, clock::time_point now) {
   total_ += records;
-  kept_bytes_ += payload.size();
   kept_.push_back({0, records, crc, total_, std::move(payload)});
+  kept_bytes_ += counts(kept_.back());
   return fill(now);
 }
 
@@ -122,7 +122,7 @@ void producer::forget(std::uint64_t last_seq) {
   while (!kept_.empty() && kept_.front().seq != 0 && kept_.front().seq <= last_seq) {
     const auto& b = kept_.front();
     committed_total_ = b.total;
-    kept_bytes_ -= b.payload.size();
+    kept_bytes_ -= counts(b);
     if (sent_ > 0) {
       --sent_;
       in_flight_ -= b.payload.size();

@@ -32,6 +32,10 @@ public:
     std::vector<batch> send;     ///< in this order
   };
 
+  /// What a kept batch takes beside its payload: its entry, the payload's owner, what the allocator adds. Without it
+  /// a slow device's batches of few bytes would take several times the limit.
+  static constexpr std::uint64_t beside = 512;
+
   /// `limit_bytes`: own bound of what is kept, whatever window the store grants.
   explicit producer(std::uint64_t limit_bytes) : limit_(limit_bytes) {}
 
@@ -55,6 +59,7 @@ public:
   bool open() const noexcept { return open_; }
   /// Records of this producer on disk, over all its lives. Known once open.
   std::uint64_t total_committed() const noexcept { return committed_total_; }
+  /// As they count for the limit.
   std::uint64_t kept_bytes() const noexcept { return kept_bytes_; }
   /// Largest number of records that were read and not on disk; a kill costs at most these.
   std::uint64_t kept_records() const noexcept;
@@ -63,6 +68,7 @@ private:
   actions greet(clock::time_point now);
   actions fill(clock::time_point now);
   void forget(std::uint64_t last_seq);
+  static std::uint64_t counts(const batch& b) noexcept { return b.payload.size() + beside; }
 
   std::uint64_t limit_;
   std::deque<batch> kept_;        // sent ones first, in order

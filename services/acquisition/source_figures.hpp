@@ -24,7 +24,7 @@ struct source_figures {
         oversize(&m.counter("holdfast_source_oversize_total", "Frames above the limit, dropped", t)),
         incomplete(&m.counter("holdfast_source_incomplete_total", "Frames cut off by the end of a connection", t)),
         connections(&m.gauge("holdfast_source_connections", "Open connections", t)),
-        kept_bytes(&m.gauge("holdfast_source_unacknowledged_bytes", "Batches the store has not confirmed", t)),
+        kept_bytes(&m.gauge("holdfast_source_unacknowledged_bytes", "Batches the store has not confirmed, as they count for the window", t)),
         kept_records(&m.gauge("holdfast_source_unacknowledged_records", "Records read and not on disk", t)) {}
 
   void show(const recorder& r, const producer& p) {

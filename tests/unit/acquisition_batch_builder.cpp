@@ -118,6 +118,15 @@ TEST_CASE("gaps stand in their streams", "[acquisition]") {
   same(parsed(b.take()), e);
 }
 
+TEST_CASE("a small batch does not hold the room of a large one", "[acquisition]") {
+  batch_builder b("boot", 260'000);
+  for (const std::size_t size : {1, 100, 150'000}) {
+    b.add_frame("a", at(0), true, std::string(size, 'x'));
+    const auto out = b.take();
+    CHECK(out.payload.capacity() <= 2 * out.payload.size());
+  }
+}
+
 TEST_CASE("a clock step or a change of synchronisation asks for a new batch", "[acquisition]") {
   batch_builder b("boot", 100);
   CHECK(b.empty());

@@ -9,7 +9,7 @@ using namespace std::chrono_literals;
 namespace {
 
 struct session {
-  producer p{1000};
+  producer p{10 * (100 + producer::beside)};
   producer::clock::time_point now{1h};
 
   /// What it does, told as "hello 1 2 3": the greeting and the numbers sent.
@@ -98,7 +98,7 @@ TEST_CASE("a producer holds what it keeps below its own limit", "[acquisition]")
     s.push(5);
   }
   CHECK_FALSE(s.p.room());
-  CHECK(s.p.kept_bytes() == 1000);
+  CHECK(s.p.kept_bytes() == 10 * (100 + producer::beside));
   CHECK(s.p.kept_records() == 50);
   s.reachable();
   s.welcomed(0);
@@ -106,6 +106,17 @@ TEST_CASE("a producer holds what it keeps below its own limit", "[acquisition]")
   CHECK(s.p.room());
   CHECK(s.p.kept_records() == 35);
   CHECK(s.p.total_committed() == 15);
+}
+
+TEST_CASE("batches of few bytes count for what they take beside these", "[acquisition]") {
+  session s;
+  for (int n = 0; n < 12 && s.p.room(); ++n)
+    s.push(1, 1);
+  CHECK_FALSE(s.p.room());
+  s.reachable();
+  s.welcomed(0);
+  s.acknowledged(12);
+  CHECK(s.p.kept_bytes() == 0);
 }
 
 TEST_CASE("a refusal starts a producer over from what the store has, once per burst", "[acquisition]") {
@@ -241,7 +252,7 @@ TEST_CASE("a batch the store will never take is dropped and its records are told
   CHECK(s.p.rejected(9) == 0);
   CHECK(s.p.rejected(2) == 7);
   CHECK(s.p.rejected(2) == 0);
-  CHECK(s.p.kept_bytes() == 200);
+  CHECK(s.p.kept_bytes() == 200 + 2 * producer::beside);
   CHECK(s.refused() == "hello");
   CHECK(s.welcomed(1) == "2");  // what was 3
   CHECK(s.push(3) == "3");

@@ -21,7 +21,7 @@ struct to_producer { enum { welcome, ack, refusal } what; std::uint64_t last, to
 
 struct world {
   std::mt19937 chance;
-  producer p{4000};
+  producer p{4000 + 26 * producer::beside};  // 26 batches of the mean size
   producer::clock::time_point now{1h};
   std::deque<to_store> up;
   std::deque<to_producer> down;
