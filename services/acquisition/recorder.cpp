@@ -14,7 +14,7 @@ recorder::recorder(const config::source& settings, std::string boot_id)
 
 bool recorder::admit(const std::string& stream, bool room) {
   if (!room) {
-    ++gaps_[stream];
+    ++gaps_[{stream, gap_reason::overflow}];
     ++counters_.dropped;
   }
   return room;
@@ -23,8 +23,8 @@ bool recorder::admit(const std::string& stream, bool room) {
 void recorder::tell_gaps(const timestamp& at) {
   if (gaps_.empty())
     return;
-  for (auto& [stream, missing] : std::exchange(gaps_, {}))
-    builder_.add_gap(stream, at, synchronised_, missing, gap_reason::overflow);
+  for (auto& [gap, missing] : std::exchange(gaps_, {}))
+    builder_.add_gap(gap.first, at, synchronised_, missing, gap.second);
 }
 
 void recorder::frame(const timestamp& at, std::string_view bytes, bool room) {
@@ -44,10 +44,11 @@ void recorder::value(const sample& s, bool room) {
   ++counters_.records;
 }
 
-void recorder::oversize(const timestamp& at) {
-  tell_gaps(at);
-  builder_.add_gap(stream_, at, synchronised_, 1, gap_reason::oversize);
+void recorder::oversize(const timestamp& at, bool room) {
   ++counters_.oversize;
+  ++gaps_[{stream_, gap_reason::oversize}];
+  if (room)
+    tell_gaps(at);
 }
 
 } // namespace holdfast::acquisition

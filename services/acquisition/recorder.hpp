@@ -7,6 +7,7 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace holdfast::acquisition {
 
@@ -31,10 +32,11 @@ public:
   /// `room` false: the record is dropped and counted; a gap record tells when there is room again.
   void frame(const timestamp& at, std::string_view bytes, bool room);
   void value(const sample& s, bool room);
-  void oversize(const timestamp& at);
+  /// Here too: a gap record takes room like any other.
+  void oversize(const timestamp& at, bool room);
   /// Records that are lost for another reason: a batch the store will never take, datagrams the kernel had no room for.
   void lost(std::uint64_t count) {
-    gaps_[stream_] += count;
+    gaps_[{stream_, gap_reason::overflow}] += count;
     counters_.dropped += count;
   }
   /// Something was dropped and no gap record tells it yet. tell_gaps() tells it where no further record comes.
@@ -54,7 +56,7 @@ private:
   unsigned max_records_;
   std::uint64_t max_bytes_;
   batch_builder builder_;
-  std::map<std::string, std::uint64_t> gaps_;  // stream -> records dropped since the last gap record
+  std::map<std::pair<std::string, gap_reason>, std::uint64_t> gaps_;  // by stream: dropped since the last gap record
   bool synchronised_ = false;
   counters counters_;
 };

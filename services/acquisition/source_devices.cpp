@@ -111,10 +111,14 @@ void source_state::take_frame(const timestamp& at, std::string_view bytes) {
 }
 
 void source_state::take_oversize(const timestamp& at, std::size_t bytes, const std::string& peer) {
-  log::warn("frame dropped source={} peer={} cause=\"{} bytes are above the limit\"", settings.name, peer, bytes);
+  if (const auto times = oversize_lines.due(); times > 0)
+    log::warn("frame dropped source={} peer={} cause=\"{} bytes are above the limit\" times={}", settings.name, peer,
+              bytes, times);
   if (records->needs_new_batch(at))
     close_batch();
-  records->oversize(at);
+  records->oversize(at, room());
+  if (records->full())
+    close_batch();
 }
 
 // What was dropped is told as soon as there is room, also where no further record comes.

@@ -11,6 +11,7 @@
 #include "services/acquisition/source_figures.hpp"
 
 #include "common/core/time.hpp"
+#include "common/telemetry/sparse.hpp"
 
 #include <map>
 
@@ -46,6 +47,7 @@ struct source_state {
   std::unique_ptr<producer> store;
   std::unique_ptr<acquisition::intake> intake;
   std::map<conversation*, device> devices;
+  log::sparse oversize_lines;             // a device sends as many as it likes
   std::uint64_t batch_number = 0;         // of the open batch: an old linger timer means nothing
   bool lingering = false;
   std::uint64_t confirmed = 0;            // last count written to the device

@@ -71,9 +71,23 @@ TEST_CASE("gaps are told where no further record comes", "[acquisition]") {
 TEST_CASE("an oversized frame stands as a gap of one", "[acquisition]") {
   recorder r(settings(), "boot");
   r.frame(at(0), "a", false);
-  r.oversize(at(1));
+  r.oversize(at(1), true);
   CHECK(r.figures().oversize == 1);
   CHECK(taken(r) == "press/raw +1 1; press/raw +1 2; ");
+}
+
+TEST_CASE("oversized frames that find no room are told in one gap, with their reason", "[acquisition]") {
+  recorder r(settings(), "boot");
+  for (int n = 0; n < 1000; ++n)
+    r.oversize(at(n), false);
+  r.frame(at(1000), "a", false);
+  CHECK(r.empty());
+  CHECK(r.owes_gaps());
+  CHECK(r.figures().oversize == 1000);
+  CHECK(r.figures().dropped == 1);
+  r.oversize(at(1001), true);
+  CHECK_FALSE(r.owes_gaps());
+  CHECK(taken(r) == "press/raw +1 1; press/raw +1001 2; ");
 }
 
 TEST_CASE("a batch is full at its records or its bytes, and ends where the clock changes", "[acquisition]") {
