@@ -2,6 +2,7 @@
 #include "services/acquisition/redial.hpp"
 #include "services/acquisition/stream_intake.hpp"
 
+#include "common/net/name_lookup.hpp"
 #include "common/net/stream.hpp"
 #include "common/telemetry/log.hpp"
 
@@ -9,8 +10,10 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <fmt/format.h>
 
+#include <optional>
 #include <random>
 #include <utility>
+#include <vector>
 
 namespace holdfast::acquisition {
 
@@ -127,32 +130,40 @@ private:
 class caller : public std::enable_shared_from_this<caller> {
 public:
   explicit caller(intake_setup s)
-      : setup_(std::move(s)), settings_(std::get<config::tcp_client_source>(setup_.settings.kind)), resolver_(setup_.ctx->rt.io().context()),
+      : setup_(std::move(s)), settings_(std::get<config::tcp_client_source>(setup_.settings.kind)),
         timer_(setup_.ctx->rt.io().context()) {}
 
+  // Not by Asio's resolver: its one thread stands in each look-up for as long as a name server is silent, and the
+  // sources behind it wait, also those with addresses, and a stop.
   void open() {
     if (stopped_)
       return;
-    resolver_.async_resolve(settings_.connect.host, std::to_string(settings_.connect.port),
-                            [self = shared_from_this()](error_code ec, tcp::resolver::results_type found) {
-                              if (ec)
-                                return self->failed("connect", ec.message());
-                              self->connect(found);
-                            });
+    error_code not_an_address;
+    boost::asio::ip::make_address(settings_.connect.host, not_an_address);
+    if (!not_an_address)
+      return connect({settings_.connect.host});
+    names_.emplace(setup_.ctx->rt.io().context(), net::name_lookup::settings{});
+    names_->start(settings_.connect.host, [weak = weak_from_this()](const net::name_lookup::answer& a) {
+      if (auto self = weak.lock())
+        a.addresses.empty() ? self->failed("resolve", a.error) : self->connect(a.addresses);
+    });
   }
 
   void stop() {
     stopped_ = true;
-    resolver_.cancel();
+    names_.reset();
     timer_.cancel();
     if (open_)
       open_->close("source stops");
   }
 
 private:
-  void connect(const tcp::resolver::results_type& found) {
+  void connect(const std::vector<std::string>& addresses) {
+    std::vector<tcp::endpoint> there;
+    for (auto& a : addresses)
+      there.emplace_back(boost::asio::ip::make_address(a), settings_.connect.port);
     auto socket = std::make_shared<tcp::socket>(setup_.ctx->rt.io().context());
-    boost::asio::async_connect(*socket, found, [self = shared_from_this(), socket](error_code ec, const tcp::endpoint&) {
+    boost::asio::async_connect(*socket, there, [self = shared_from_this(), socket](error_code ec, const auto&) {
       if (ec || self->stopped_)
         return self->failed("connect", ec.message());
       self->redial_.began(clock::now());
@@ -196,7 +207,7 @@ private:
 
   intake_setup setup_;
   config::tcp_client_source settings_;
-  tcp::resolver resolver_;
+  std::optional<net::name_lookup> names_;
   boost::asio::steady_timer timer_;
   std::shared_ptr<tcp_conversation> open_;
   redial redial_;

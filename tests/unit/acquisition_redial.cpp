@@ -29,9 +29,9 @@ struct device {
   boost::asio::io_context io;
   tcp::acceptor at{io, {boost::asio::ip::address_v4::loopback(), 0}};
 
-  config::source called() const {
+  config::source called(const std::string& host = "127.0.0.1") const {
     config::tcp_client_source kind;
-    kind.connect = {.host = "127.0.0.1", .port = at.local_endpoint().port()};
+    kind.connect = {.host = host, .port = at.local_endpoint().port()};
     config::source s;
     s.name = "press-7";
     s.kind = kind;
@@ -91,6 +91,18 @@ TEST_CASE("a TCP device that sends a line and closes is called again at once", "
   }
   REQUIRE(s.says("connected "));
   CHECK(s.got->said.find("failing") == std::string::npos);
+}
+
+TEST_CASE("no TCP source waits for a resolver that it shares with others", "[acquisition]") {
+  for (const auto* host : {"127.0.0.1", "localhost"}) {
+    INFO(host);
+    device d;
+    source s(d.called(host), make_tcp_client);
+    const auto line = d.answers(s);
+    CHECK(s.says("connected 127.0.0.1:"));
+    // Asio's would have one thread for all sources.
+    CHECK_FALSE(boost::asio::has_service<boost::asio::detail::resolver_service<tcp>>(s.rt.io().context()));
+  }
 }
 
 TEST_CASE("a serial source says that its line ends as soon as it is open", "[acquisition]") {
