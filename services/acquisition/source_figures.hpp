@@ -20,11 +20,13 @@ struct source_figures {
   source_figures(metrics& m, const metrics::labels& t)
       : records(&m.counter("holdfast_source_records_total", "Records taken from the field", t)),
         bytes(&m.counter("holdfast_source_bytes_total", "Bytes of transparent frames", t)),
-        dropped(&m.counter("holdfast_source_dropped_total", "Records dropped: no room here or in the kernel, or refused for good by the store", t)),
+        dropped(&m.counter("holdfast_source_dropped_total",
+                           "Records dropped: no room here or in the kernel, or refused for good by the store", t)),
         oversize(&m.counter("holdfast_source_oversize_total", "Frames above the limit, dropped", t)),
         incomplete(&m.counter("holdfast_source_incomplete_total", "Frames cut off by the end of a connection", t)),
         connections(&m.gauge("holdfast_source_connections", "Open connections", t)),
-        kept_bytes(&m.gauge("holdfast_source_unacknowledged_bytes", "Batches the store has not confirmed, as they count for the window", t)),
+        kept_bytes(&m.gauge("holdfast_source_unacknowledged_bytes",
+                            "Batches the store has not confirmed, as they count for the window", t)),
         kept_records(&m.gauge("holdfast_source_unacknowledged_records", "Records read and not on disk", t)) {}
 
   void show(const recorder& r, const producer& p) {

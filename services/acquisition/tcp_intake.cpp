@@ -39,7 +39,8 @@ std::string peer_of(const tcp::socket& s) {
 class listener : public std::enable_shared_from_this<listener> {
 public:
   explicit listener(intake_setup s)
-      : setup_(std::move(s)), settings_(std::get<config::tcp_server_source>(setup_.settings.kind)), acceptor_(setup_.ctx->rt.io().context()),
+      : setup_(std::move(s)), settings_(std::get<config::tcp_server_source>(setup_.settings.kind)),
+        acceptor_(setup_.ctx->rt.io().context()),
         timer_(setup_.ctx->rt.io().context()) {}
 
   void open() {

@@ -1,6 +1,6 @@
 #pragma once
 
-// A source's intake on the real io loop, with an actor in SOURCE's place. Include it from sources only: it pulls in CAF.
+// A source's intake on the real io loop, with an actor in SOURCE's place. From sources only: it pulls in CAF.
 
 #include "actor_world.hpp"
 #include "common/net/io_loop.hpp"
