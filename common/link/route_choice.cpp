@@ -127,7 +127,9 @@ void route_supervisor::try_better(lane& l, const member& current, const member& 
   const bool may = held || came_later;
   if (theirs < mine || candidate.pinned || (theirs == mine && may && preferred(candidate, current))) {
     l.now.trial = candidate.options.name;
-    l.trial_since = now;
+    l.trial_since = l.quiet_since = now;
+    l.offered = false;
+    l.outrun.reset();
   }
 }
 
@@ -135,18 +137,20 @@ void route_supervisor::judge_trial(lane& l, const member* other, time_point now)
   const auto* m = find(l.now.trial);
   if (m != other)
     l.now.trial.clear();  // it is not the best any more
-  else if (now - l.trial_since >= m->options.route.trial)
-    end_trial(l, l.last_carried <= l.trial_since, now);  // with nothing to carry there is nothing to prove
+  else if (l.outrun && now - *l.outrun >= m->options.route.trial)
+    fail_trial(l, now);
 }
 
-void route_supervisor::end_trial(lane& l, bool good, time_point now) {
+void route_supervisor::fail_trial(lane& l, time_point now) {
   auto* m = find(l.now.trial);
   l.now.trial.clear();
-  if (!good) {
-    m->healthy_since = now;
-    m->damping.penalise(m->options.damping.suspicion, now);
-    return;
-  }
+  m->healthy_since = now;
+  m->damping.penalise(m->options.damping.suspicion, now);
+}
+
+void route_supervisor::pass_trial(lane& l, time_point now) {
+  const auto* m = find(l.now.trial);
+  l.now.trial.clear();
   const auto* current = find(l.now.carriers.front());
   const bool better = grade_of(*m, l, now) < grade_of(*current, l, now);
   const auto healthy = std::chrono::duration_cast<std::chrono::seconds>(now - m->healthy_since).count();
@@ -155,6 +159,7 @@ void route_supervisor::end_trial(lane& l, bool good, time_point now) {
                    : l.trial_since < settled_at_ ? fmt::format("{} is preferred and worked before", m->options.name)
                                : fmt::format("{} has been healthy for {} s", m->options.name, healthy);
   move(l, m, action::type::switched, cause);
+  ++revision_;
 }
 
 void route_supervisor::move(lane& l, const member* to, action::type what, const std::string& cause) {

@@ -31,6 +31,13 @@ route_supervisor::member* route_supervisor::find(const std::string& link) {
   return const_cast<member*>(std::as_const(*this).find(link));
 }
 
+route_supervisor::lane* route_supervisor::on_trial(const std::string& record_class) {
+  const auto at = std::find_if(lanes_.begin(), lanes_.end(), [&](const lane& l) {
+    return l.options.name == record_class && !l.now.trial.empty();
+  });
+  return at == lanes_.end() ? nullptr : &*at;
+}
+
 const route& route_supervisor::route_of(const std::string& record_class) const {
   static const route none;
   for (const auto& l : lanes_)
@@ -91,15 +98,26 @@ void route_supervisor::carried(const std::string& link, const std::string& recor
   if (m == nullptr)
     return;
   ++m->carried;
-  for (auto& l : lanes_) {
-    if (l.options.name != record_class)
-      continue;
-    l.last_carried = now;
-    if (l.now.trial == link && now > l.trial_since) {
-      end_trial(l, true, now);
-      ++revision_;
-    }
+  if (auto* l = on_trial(record_class); l != nullptr && l->now.trial != link) {
+    l->quiet_since = now;
+    if (l->offered && !l->outrun)
+      l->outrun = now;
+  } else if (l != nullptr && now > l->trial_since) {
+    pass_trial(*l, now);
   }
+  decide(now);
+}
+
+void route_supervisor::offered(const std::string& record_class, time_point now) {
+  if (auto* l = on_trial(record_class); l != nullptr)
+    l->offered = true;
+  decide(now);
+}
+
+void route_supervisor::idle(const std::string& record_class, time_point now) {
+  // With nothing to carry there is nothing to prove, and a metered link may rest.
+  if (auto* l = on_trial(record_class); l != nullptr && now - l->quiet_since >= find(l->now.trial)->options.route.trial)
+    pass_trial(*l, now);
   decide(now);
 }
 
@@ -149,7 +167,7 @@ std::optional<time_point> route_supervisor::next_deadline() const {
   }
   for (const auto& l : lanes_)
     if (const auto* m = find(l.now.trial); m != nullptr)
-      consider(l.trial_since + m->options.route.trial);
+      consider(l.outrun.value_or(l.trial_since) + m->options.route.trial);
   return next;
 }
 

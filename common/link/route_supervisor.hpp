@@ -62,6 +62,8 @@ struct route {
 /// - A link that is down gives its leases back at once.
 /// - Traffic returns to a better link when that was healthy for its hold time, once it carried real data beside the old
 ///   one (make-before-break). A link that flaps is suppressed for some time.
+/// - A link fails its trial only by what went over it and did not come back while the old one carried. As long as
+///   nothing went over it the trial goes on; a class that has had nothing to send for the trial's time moves.
 /// - At the start, and after sessions that it ended itself, links come in any order: for `settling` the hold is not asked
 ///   of a link that answered before, as long as it stays up.
 /// - Among links that can carry, the least bad one is better than none; one that is only connecting carries nothing.
@@ -90,6 +92,10 @@ public:
   void budget(const std::string& link, budget_level level, time_point now);
   /// An acknowledgement of data of this class came over this link.
   void carried(const std::string& link, const std::string& record_class, time_point now);
+  /// Something of the class is on its way over the link of its trial. Before tick().
+  void offered(const std::string& record_class, time_point now);
+  /// Nothing of the class waits or is on its way. Before tick().
+  void idle(const std::string& record_class, time_point now);
   void drain(const std::string& link, bool yes, time_point now);
   /// At most one is pinned: the last one that was.
   void pin(const std::string& link, bool yes, time_point now);
@@ -130,9 +136,12 @@ private:
     link::route now{};
     std::string diverted_from{};
     time_point trial_since{};
-    time_point last_carried{};
+    time_point quiet_since{};             // nothing of it came back over any link
+    bool offered = false;                 // over the link of the trial
+    std::optional<time_point> outrun{};   // since then another link has carried, and the trial's has not
   };
 
+  lane* on_trial(const std::string& record_class);
   member* find(const std::string& link);
   const member* find(const std::string& link) const;
   void note(member& m, const link_report& r, time_point now);
@@ -148,7 +157,8 @@ private:
   bool judge_diversion(lane& l, grade mine, time_point now);
   void judge_trial(lane& l, const member* other, time_point now);
   void try_better(lane& l, const member& current, const member& candidate, time_point now);
-  void end_trial(lane& l, bool good, time_point now);
+  void fail_trial(lane& l, time_point now);
+  void pass_trial(lane& l, time_point now);
   void move(lane& l, const member* to, action::type what, const std::string& cause);
   void fill(lane& l, time_point now);
   std::string why_left(const member* m, const lane& l) const;

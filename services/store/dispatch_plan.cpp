@@ -106,6 +106,22 @@ std::optional<dispatch_plan::order> dispatch_plan::first_with(kind how, const st
   return std::nullopt;
 }
 
+// A link on trial gets one batch of the class before all else, and not behind a more urgent class's backlog: without
+// that nothing would come back in the trial's time, however well the link works.
+std::optional<dispatch_plan::order> dispatch_plan::trial_for(const link_entry& link) const {
+  auto& [name, state] = link;
+  for (auto& l : lanes_) {
+    const auto& of = l.what.name;
+    if (!l.over || l.over->trial != name || state.held.contains(of) || carries(name, of))
+      continue;
+    if (const auto batch = l.copy(kind::live, name))
+      return order{name, of, *batch, kind::live, true};
+    if (const auto batch = l.copy(kind::backlog, name); batch && state.backlog_room())
+      return order{name, of, *batch, kind::backlog, true};
+  }
+  return std::nullopt;
+}
+
 // What is urgent on any link goes before the backlog of all of them: that is read from disk.
 std::optional<dispatch_plan::order> dispatch_plan::next(bool checks_only) const {
   std::optional<order> later;
@@ -127,6 +143,8 @@ std::optional<dispatch_plan::order> dispatch_plan::next_for(const link_entry& li
     return std::nullopt;
   if (auto lost = first_with(kind::gap, name))
     return lost;
+  if (auto shown = trial_for(link))
+    return shown;
   auto live = first_with(kind::live, name);
   auto backlog = state.backlog_room() ? first_with(kind::backlog, name) : std::nullopt;
   // A more urgent class's backlog goes before a lesser one's live records.

@@ -112,11 +112,16 @@ public:
   std::optional<std::uint64_t> oldest(const std::string& record_class) const;
   /// Links that have the batch which begins there leased.
   std::vector<std::string> holders(const std::string& record_class, std::uint64_t first) const;
+  /// Something of the class is on its way over the link.
+  bool carries(const std::string& link, const std::string& record_class) const;
+  /// Nothing of the class waits or is on its way; what is parked does neither.
+  bool idle(const std::string& record_class) const;
 
 private:
   struct way {
     std::vector<std::string> leads;  ///< may take what nobody has
     std::vector<std::string> same;   ///< each batch goes over all of these: two at most
+    std::string trial{};             ///< which of these is on trial
   };
   struct lane : delivery_lane {
     lane(record_class c, double s) : what(std::move(c)), share(s) {}
@@ -152,6 +157,7 @@ private:
   bool can_go(const lane& l) const;
   bool may(const lane& l, kind how, const std::string& link) const;
   std::optional<order> first_with(kind how, const std::string& link) const;
+  std::optional<order> trial_for(const link_entry& link) const;
   std::optional<order> next_for(const link_entry& link, bool checks_only) const;
   std::uint64_t sum(std::uint64_t (delivery_lane::*of)() const noexcept) const;
   void note_checks();

@@ -45,4 +45,17 @@ std::vector<std::string> dispatch_plan::holders(const std::string& record_class,
   return l == nullptr ? std::vector<std::string>{} : l->holders(first);
 }
 
+bool dispatch_plan::carries(const std::string& link, const std::string& record_class) const {
+  const auto at = links_.find(link);
+  if (at == links_.end())
+    return false;
+  const auto s = at->second.carries.lower_bound({record_class, 0});
+  return s != at->second.carries.end() && s->first.first == record_class;
+}
+
+bool dispatch_plan::idle(const std::string& record_class) const {
+  auto* l = find(record_class);
+  return l == nullptr || (!l->has_leases() && l->live_records() == 0 && l->backlog_records() == l->parked_records());
+}
+
 } // namespace holdfast::store

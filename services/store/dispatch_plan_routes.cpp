@@ -16,10 +16,10 @@ void dispatch_plan::route(const std::string& record_class, const link::route& r)
   auto* l = find(record_class);
   if (l == nullptr)
     return;
-  l->over = way{r.carriers, r.carriers};
+  l->over = way{r.carriers, r.carriers, r.trial};
   if (!r.trial.empty() && !r.carriers.empty()) {
-    auto& [leads, same] = *l->over;
-    same = {r.carriers.front(), r.trial};  // two have it at most
+    auto& [leads, same, trial] = *l->over;
+    same = {r.carriers.front(), trial};  // two have it at most
     std::erase_if(leads, [&](auto& link) { return !holds(l->over->same, link); });
   }
   complete(*l);

@@ -149,6 +149,7 @@ void route_board::tick(moment m) {
     report(name, m);
   }
   levels(m);
+  tell_trials(m);
   supervisor_.tick(m.now);
   apply(m);
   look(m);  // a drained link may have nothing on its way any more
@@ -176,6 +177,16 @@ void route_board::report(const std::string& link, moment m) {
     plan.resume(link);
   supervisor_.report(link, r, m.now);
   apply(m);
+}
+
+void route_board::tell_trials(moment m) {
+  for (auto& c : classes_) {
+    const auto trial = supervisor_.route_of(c.name).trial;
+    if (!trial.empty() && plan.carries(trial, c.name))
+      supervisor_.offered(c.name, m.now);
+    else if (!trial.empty() && plan.idle(c.name))
+      supervisor_.idle(c.name, m.now);
+  }
 }
 
 void route_board::levels(moment m) {

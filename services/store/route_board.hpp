@@ -96,6 +96,7 @@ private:
 
   link::link_report judge(const member& m) const;
   void report(const std::string& link, moment m);
+  void tell_trials(moment m);
   void levels(moment m);
   bool hopeless(const member& m) const;
   void apply(moment m);

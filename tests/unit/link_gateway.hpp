@@ -207,8 +207,10 @@ private:
       return;
     while (!waiting_.empty()) {
       transmit(*find(r.carriers.front()), waiting_.front());
-      if (!r.trial.empty())
+      if (!r.trial.empty()) {
         transmit(*find(r.trial), waiting_.front());
+        supervisor.offered("telemetry", now);
+      }
       waiting_.pop_front();
     }
   }

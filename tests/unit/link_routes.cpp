@@ -115,11 +115,14 @@ TEST_CASE("a trial that carries nothing while the old link does fails, and the h
   b.delivering = false;
   b.pass(30s);
   REQUIRE(b.s.route_of("telemetry").trial == "fibre");
+  b.s.offered("telemetry", b.now);
+  b.pass(5s);
+  CHECK(b.s.route_of("telemetry").trial == "fibre");  // what stands still is the other end
   for (int i = 0; i < 25; ++i) {
+    CHECK(b.s.route_of("telemetry").trial.empty() == (i >= 20));
     b.s.carried("5g", "telemetry", b.now);
     b.pass(100ms);
   }
-  CHECK(b.s.route_of("telemetry").trial.empty());
   CHECK(b.carriers() == "5g");
   b.delivering = true;
   b.pass(27s);
@@ -135,7 +138,38 @@ TEST_CASE("with nothing to carry a trial ends well when its time is over", "[lin
   b.pass(10min);
   b.delivering = false;
   b.up("fibre");
-  b.pass(33s);
+  b.pass(31900ms);
+  b.s.idle("telemetry", b.now);
+  CHECK(b.carriers() == "5g");
+  b.pass(100ms);
+  const auto before = b.s.revision();
+  b.s.idle("telemetry", b.now);
+  CHECK(b.carriers() == "fibre");
+  CHECK(b.s.revision() > before);
+}
+
+TEST_CASE("a trial over which nothing of the class went is not judged, however long", "[link]") {
+  bench b;
+  b.settled();
+  b.down("fibre");
+  b.pass(20min);
+  b.up("fibre");
+  b.delivering = false;
+  b.pass(30s);
+  b.events.clear();
+  const bool old_one_carries = GENERATE(true, false);
+  for (int i = 0; i < 3000; ++i) {  // what goes over it is another class's
+    if (old_one_carries)
+      b.s.carried("5g", "telemetry", b.now);
+    b.pass(100ms);
+    if (old_one_carries)
+      b.s.idle("telemetry", b.now);  // for a moment
+    REQUIRE(b.s.route_of("telemetry").trial == "fibre");
+  }
+  CHECK_FALSE(b.s.suppressed("fibre"));
+  CHECK(b.events.empty());
+  b.s.offered("telemetry", b.now);
+  b.s.carried("fibre", "telemetry", b.now);
   CHECK(b.carriers() == "fibre");
 }
 

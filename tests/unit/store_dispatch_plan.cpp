@@ -163,3 +163,22 @@ TEST_CASE("a class the destination does not want is not planned", "[store]") {
   CHECK_FALSE(p.oldest("bulk"));
   CHECK(step(p) == "nothing");
 }
+
+TEST_CASE("a link on trial gets one batch of the class before a more urgent one's backlog", "[store]") {
+  dispatch_plan p(classes, 20);
+  p.route("telemetry", {{"a"}, "", "b"});
+  p.route("bulk", {{"b"}, "a", ""});
+  p.add_backlog("telemetry", {1, 1000});
+  p.add_backlog("bulk", {1, 1000});
+  for (const auto* link : {"a", "b"})
+    p.link_ready(link, 250);
+  CHECK(steps(p) == orders{"a telemetry 1 h", "a telemetry 11 h", "a telemetry 21 h", "b bulk 1 h", "b bulk 11 h",
+                           "b bulk 21 h"});
+  p.acknowledged("a", "telemetry", {1, 20}, start);
+  CHECK(steps(p) == orders{"a bulk 1 h", "a telemetry 31 h"});  // one is enough
+  p.acknowledged("b", "bulk", {1, 10}, start);
+  CHECK(step(p) == "b bulk 31 h");
+  p.acknowledged("a", "bulk", {1, 10}, start);
+  p.route("bulk", {{"a"}, "", "b"});
+  CHECK(steps(p) == orders{"a telemetry 41 h"});
+}

@@ -197,6 +197,36 @@ TEST_CASE("traffic returns to a better link after its hold time, over both for a
   CHECK(b.traffic() == strings{"a 21"});
 }
 
+TEST_CASE("a class that finds no room on the link of its trial does not damp that link", "[store]") {
+  auto c = site({"a", "b"});
+  c.classes.push_back({.name = "bulk", .priority = 200});
+  bench b(c);
+  auto& plan = b.board.plan;
+  b.pass(10s);
+  b.say("a", health::HEALTH_DOWN);
+  b.pass(20min);
+  b.say("a", health::HEALTH_UP);
+  b.pass(29s);
+  b.said.clear();
+  b.traffic();
+  b.pass(1500ms);
+  REQUIRE(plan.next()->link == "a");
+  plan.leased(*plan.next(), {1, 10}, 2 << 20, b.t.now);  // more than its window
+  for (std::uint64_t first = 1; first < 600; first += 10) {
+    plan.stored("bulk", {first, first + 9});
+    CHECK(b.traffic(0) == strings{"b " + std::to_string(first)});
+    b.board.acknowledged("b", "bulk", {first, first + 9}, b.t);
+    b.pass(1s);
+  }
+  CHECK(b.said.empty());
+  b.board.acknowledged("a", "telemetry", {1, 10}, b.t);
+  plan.stored("bulk", {601, 610});
+  CHECK(b.traffic(0) == strings{"b 601", "a 601"});
+  b.board.acknowledged("a", "bulk", {601, 610}, b.t);
+  b.collect();
+  CHECK(b.said == strings{"switched b>a", "switched b>a"});
+}
+
 TEST_CASE("a duplicate class goes over two links, and a cut costs nothing", "[store]") {
   auto c = site({"a", "b", "c"});
   c.classes[0].duplicate = true;

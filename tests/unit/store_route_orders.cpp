@@ -22,6 +22,7 @@ TEST_CASE("a drained link finishes what it has and is not wanted then", "[store]
   bench next(b.c, {b.rows, b.journals});
   CHECK(next.report("a").state() == "drained");
   CHECK(next.traffic() == strings{"b 1"});
+  next.acknowledge("b");
   CHECK(next.all().switches_size() == b.all().switches_size() + 1);
   next.board.command("a", command::WHAT_UNDRAIN, next.t);
   CHECK(next.board.order("a").connect());
@@ -35,6 +36,7 @@ TEST_CASE("a pinned link carries while it answers, and only one is pinned", "[st
   b.board.command("c", command::WHAT_PIN, b.t);
   b.pass(3s);
   CHECK(b.traffic() == strings{"c 1"});
+  b.acknowledge("c");
   b.board.command("b", command::WHAT_PIN, b.t);
   b.pass(3s);
   CHECK(b.report("b").pinned());
