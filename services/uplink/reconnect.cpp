@@ -7,6 +7,7 @@ namespace holdfast::uplink {
 
 void reconnect::established(time_point now) {
   standing_ = true;
+  useful_ = false;
   since_ = now;
   attempts_ = 0;
 }
@@ -14,7 +15,7 @@ void reconnect::established(time_point now) {
 void reconnect::lost(time_point now) {
   if (!std::exchange(standing_, false))
     ++attempts_;
-  else if (now - since_ >= settings_.stable || (backoffs_ == 0 && quick_left_ == 0))
+  else if (now - since_ >= (useful_ ? settings_.first : settings_.stable) || (backoffs_ == 0 && quick_left_ == 0))
     return begin();
   step();
 }

@@ -10,10 +10,10 @@ namespace holdfast::uplink {
 ///
 /// After a session that stood, a few quick attempts: a peer that restarts is back in tenths of a second. Then
 /// full-jitter exponential backoff: a random time up to first, 2 first, 4 first, ... up to cap. Only a session that
-/// lasted `stable` begins anew, and the first one where no attempt had failed. A shorter one is one step, as a failed
-/// attempt is: an other end that welcomes and cannot store would get the same records again and again. After
-/// `unavailable_after` attempts in a row the link counts as unavailable and goes on at the cap, or at half of it at
-/// least.
+/// lasted `stable` begins anew, or `first` if something was acknowledged in it, and the first one where no attempt had
+/// failed. Any other is one step, as a failed attempt is: an other end that welcomes and cannot store, or ends at one
+/// batch each time, would get the same records many times a second. After `unavailable_after` attempts in a row the
+/// link counts as unavailable and goes on at the cap, or at half of it at least.
 class reconnect {
 public:
   using time_point = std::chrono::steady_clock::time_point;
@@ -22,6 +22,8 @@ public:
 
   /// A session stands.
   void established(time_point now);
+  /// The other end has stored something that it was sent in this session.
+  void acknowledged() noexcept { useful_ = standing_; }
   /// It ended, or an attempt failed.
   void lost(time_point now);
   /// Wait before the next attempt; `chance` in [0, 1).
@@ -40,6 +42,7 @@ private:
   unsigned quick_left_ = 0;
   unsigned backoffs_ = 0;      // waits of the backoff so far, the present one included
   bool standing_ = false;
+  bool useful_ = false;        // something was acknowledged in it
   time_point since_{};
 };
 

@@ -104,6 +104,7 @@ void uplink_process::on_ack(const wire& m) {
     for (auto& [record_class, ranges] : d.ranges)
       ranges = {{1, ranges.back().last}};
   acknowledged(records);
+  s.retry.acknowledged();
   to_store([&to = *site_.store, d] { to.dispatch->box.send([&at = *to.dispatch, d] { at.on_delivered(d); }); });
 }
 

@@ -102,6 +102,27 @@ TEST_CASE("sessions that all break at once, and no attempt that fails, climb the
   CHECK((a.r.wait(most) + 1ms).count() == 50);
 }
 
+TEST_CASE("short sessions that bring something to the other end climb no ladder", "[uplink]") {
+  attempts a({.quick_attempts = 3});
+  a.stand(40s);
+  a.fail(4);
+  for (int n = 0; n < 20; ++n) {  // a NAT that ends each session
+    a.r.established(a.now);
+    a.r.acknowledged();
+    a.now += 40s;
+    a.r.lost(a.now);
+    CHECK((a.r.wait(most) + 1ms).count() == 50);
+  }
+  a.stand(40s);  // what an earlier one brought does not count for this one
+  a.r.acknowledged();  // nor what comes behind its end
+  a.stand(40s);
+  CHECK(a.fail(2) == std::vector<long>{1000, 2000});
+  a.r.established(a.now);
+  a.r.acknowledged();
+  a.now += 500ms;  // too short for that: an other end may end at the same batch each time
+  CHECK(a.fail(1) == std::vector<long>{4000});
+}
+
 TEST_CASE("without quick attempts the ladder begins at once", "[uplink]") {
   attempts a({.quick_attempts = 0});
   a.stand(2min);
