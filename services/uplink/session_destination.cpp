@@ -131,6 +131,8 @@ void session_state::on_ack(const v1::WireAck& a) {
   }
   figures->acked_records.add(static_cast<double>(records));
   acknowledged(records);
+  if (records > 0)
+    retry->acknowledged();
   to_store(m);
 }
 
