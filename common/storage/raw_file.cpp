@@ -212,30 +212,6 @@ bool raw_file::descend(std::uint64_t number, std::string_view from, std::optiona
   return whole;
 }
 
-bool raw_file::usable(std::string_view list) {
-  const auto most = list.size() / sizeof(std::uint64_t);
-  const auto count = most > 0 ? at<std::uint64_t>(list, 0) : 0;
-  bool good = count < most;  // a list may have more room than it uses
-  auto before = no_page;
-  for (std::uint64_t i = 1; good && i <= count; ++i) {
-    const auto number = at<std::uint64_t>(list, i * sizeof(std::uint64_t));
-    good = number >= 2 && number <= last_page_ && number < before;
-    if (good && number < pages_)  // those at the end may never have been written
-      good = take_pages(number, 1);
-    before = number;
-  }
-  return good;
-}
-
-bool raw_file::walk_free(const std::function<bool()>& stop) {
-  bool good = true;
-  std::uint64_t n = 0;
-  return free_ && walk(*free_, [&](std::string_view, std::string_view list) {
-    good = usable(list) && good;
-    return !(stop && ++n % 256 == 0 && stop());
-  }, order::numbers) && good;
-}
-
 void raw_file::strays(const visitor& visit, bool all) {
   for (std::uint64_t number = 2; number < pages_; ++number) {
     const auto p = seen_[number] && !all ? std::nullopt : read(number, true);
@@ -274,7 +250,7 @@ bool raw_file::sound(const std::function<bool()>& stop) {
   kind_ = sub_database;
   whole = walk(*main_, pass) && whole;
   kind_ = 0;
-  whole = walk_free(hurried) && whole;
+  whole = walk_free(hurried) == free_list::sound && whole;
   end_ = pages_;
   look_ = look::salvage;
   return stopped || whole;

@@ -56,9 +56,13 @@ public:
   using visitor = std::function<bool(std::string_view key, std::string_view value)>;
   /// Every entry that can be read, in order. Returns whether these are all, and the record is right.
   bool walk(const database& d, const visitor& visit);
-  /// What is free counts as walked. Returns whether all of that list could be read and is one that LMDB can use:
-  /// nothing in it had been walked, and all of it is in the file.
-  bool walk_free(const std::function<bool()>& stop = {});
+  /// Of the list of free pages. Unusable: not all of it could be read, or is in order and in the file. In use: it is in
+  /// order, but some of it had been walked: what was walked is older than the list, or a number in it is not right.
+  enum class free_list { sound, in_use, unusable };
+  /// What is free counts as walked.
+  free_list walk_free(const std::function<bool()>& stop = {});
+  /// After walk_free(): whether a page of that table's keys is in the list. A table of the last commit has none there.
+  bool leads_to_free(const database& d) const;
   /// Entries of leaves that no walk has come to: of a table whose branches are damaged. Or of all there are: a walk
   /// from a page that is another's by now has come to the wrong ones.
   void strays(const visitor& visit, bool all = false);
@@ -111,6 +115,7 @@ private:
   std::uint64_t end_ = 0;        // behind the last page that is looked at
   std::uint64_t last_page_ = 0;  // in use, as the meta page that was believed says
   std::vector<bool> seen_;
+  std::vector<bool> free_pages_;  // what is in the list of free pages, and its own
   size counted_;                 // by the walk that goes on
   std::optional<database> main_;  // the list of tables, and of free pages, of the meta page that was believed
   std::optional<database> free_;
