@@ -6,6 +6,8 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <sys/types.h>
+#include <unistd.h>
 #include <utility>
 #include <vector>
 
@@ -25,8 +27,10 @@ namespace holdfast::storage {
 ///   list of free pages  a database: key u64 transaction; value u64 how many, then their numbers, the highest first
 class raw_file {
 public:
+  /// pread(), or what a test has in its place.
+  using reader = std::function<ssize_t(int fd, void* to, std::size_t bytes, off_t offset)>;
   /// Throws error where it cannot be opened.
-  explicit raw_file(const std::string& path);
+  explicit raw_file(const std::string& path, reader how = ::pread);
   ~raw_file();
   raw_file(const raw_file&) = delete;
   raw_file& operator=(const raw_file&) = delete;
@@ -68,8 +72,11 @@ public:
   void strays(const visitor& visit, bool all = false);
   /// Whether LMDB can be let into the file, as far as that is seen before `stop` says so: every page of keys, every
   /// record of a table, the headers of long rows, the list of free pages. Batches have checksums of their own, and are
-  /// not read.
+  /// not read. A file that the disk does not give (read_error()) is not called damaged: a bus that is reset, or a mount
+  /// that went, says nothing of what is written there.
   bool sound(const std::function<bool()>& stop);
+  /// errno of a read that failed, the last one's; 0: none did.
+  int read_error() const noexcept { return failed_; }
 
   std::uint64_t pages() const noexcept { return pages_; }
 
@@ -89,6 +96,7 @@ private:
   };
   /// How long values are looked at: read where that can be; read, and their pages must be right; not at all.
   enum class look { salvage, rows, keys };
+  bool read_all(char* to, std::size_t bytes, std::uint64_t offset) const;
   std::optional<page> read(std::uint64_t number, bool leaf_only = false) const;
   std::optional<node> node_at(const page& p, std::size_t at) const;
   std::optional<std::string_view> value_of(const node& n);
@@ -102,13 +110,16 @@ private:
                const visitor& visit, order by, bool& go_on);
   static bool apart(std::vector<std::pair<std::size_t, std::size_t>> places);
   bool usable(std::string_view list);
+  bool looks_sound(const std::function<bool()>& stop);
   static bool ours(const databases& found);
   static database described(std::string_view record);
   databases named_in(const page& p, bool nothing_else) const;
   databases named_below(std::uint64_t root) const;
   databases of_meta_pages(const std::function<std::uint64_t(const databases&)>& worth, std::uint64_t& most);
 
+  reader how_;
   int fd_ = -1;
+  mutable int failed_ = 0;       // errno
   std::uint64_t bytes_ = 0;
   std::uint64_t page_bytes_ = 4096;
   std::uint64_t pages_ = 0;

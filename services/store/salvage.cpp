@@ -42,8 +42,8 @@ public:
     if (tables_.empty())
       out_.problems.emplace_back("it has no list of tables");
     else if (!file_.newest())
-      out_.problems.emplace_back("its newest list of tables cannot be read: the last commit may be missing, or one that "
-                                 "never happened be believed");
+      out_.problems.emplace_back("its newest list of tables cannot be read: the last commit may be missing, or one "
+                                 "that never happened be believed");
     mend_row_tables(tables_);
     rows_.read(file_, tables_, [this] { return stopped(); });
     if (!o_.rows_only)
