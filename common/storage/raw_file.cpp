@@ -229,8 +229,9 @@ bool raw_file::descend(std::uint64_t number, std::string_view from, std::optiona
   return whole;
 }
 
-void raw_file::strays(const visitor& visit, bool all) {
-  for (std::uint64_t number = 2; number < pages_; ++number) {
+// Between two leaves may lie gigabytes of long values.
+void raw_file::strays(const visitor& visit, bool all, const std::function<bool()>& stop) {
+  for (std::uint64_t number = 2; number < pages_ && !(number % 256 == 0 && stop && stop()); ++number) {
     const auto p = seen_[number] && !all ? std::nullopt : read(number, true);
     for (std::size_t i = 0; p && i < p->nodes.size(); ++i)
       if (const auto value = value_of(p->nodes[i]); value && !visit(p->nodes[i].key, *value))

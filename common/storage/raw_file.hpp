@@ -68,8 +68,8 @@ public:
   /// After walk_free(): whether a page of that table's keys is in the list. A table of the last commit has none there.
   bool leads_to_free(const database& d) const;
   /// Entries of leaves that no walk has come to: of a table whose branches are damaged. Or of all there are: a walk
-  /// from a page that is another's by now has come to the wrong ones.
-  void strays(const visitor& visit, bool all = false);
+  /// from a page that is another's by now has come to the wrong ones. Ends when `visit` or `stop` says so.
+  void strays(const visitor& visit, bool all, const std::function<bool()>& stop);
   /// Whether LMDB can be let into the file, as far as that is seen before `stop` says so: every page of keys, every
   /// record of a table, the headers of long rows, the list of free pages. Batches have checksums of their own, and are
   /// not read. A file that the disk does not give (read_error()) is not called damaged: a bus that is reset, or a mount

@@ -52,7 +52,7 @@ public:
       file_.strays([this](std::string_view key, std::string_view value) {
         take_producer(key, value);
         return !stopped();
-      }, true);
+      }, true, [this] { return stopped(); });
     rows_.tell_doubt();
     write_rows();
     copy_.commit();
@@ -158,7 +158,7 @@ private:
       if (stale_)
         take_row(key, value);
       return !stopped();
-    }, stale_ || unnamed_);
+    }, stale_ || unnamed_, [this] { return stopped(); });
     for (auto& [name, head] : stray_heads_)
       if (head == out_.classes[name].head)
         out_.problems.push_back(fmt::format("class {}: seq {} is known from a page that nothing leads to, and may "
