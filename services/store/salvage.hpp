@@ -54,8 +54,8 @@ struct salvaged {
 /// be opened, or `into` not be written; then nothing of it counts.
 salvaged salvage(const salvage_options& o);
 
-/// How many starts in a row have begun to salvage this store's file and did not live to its end, as <directory>/salvages
-/// counts them. Never throws: where it cannot be written, nothing is remembered.
+/// How many starts in a row have begun to salvage this store's file and did not live to its end, as
+/// <directory>/salvages counts them. Never throws: where it cannot be written, nothing is remembered.
 class salvage_tries {
 public:
   static constexpr unsigned most_tries = 2;  ///< one may be a power cut; a limit of time that is passed is so each time
