@@ -2,12 +2,14 @@
 
 #include "common/storage/data_file.hpp"
 #include "common/storage/raw_file.hpp"
+#include "common/telemetry/log.hpp"
 
 #include <fmt/format.h>
 #include <lmdb.h>
 
 #include <algorithm>
 #include <chrono>
+#include <cstring>
 #include <filesystem>
 
 namespace holdfast::storage {
@@ -25,7 +27,11 @@ std::string seen_to_be_wrong(const std::string& directory) {
     return {};  // opening it tells
   const auto until = std::chrono::steady_clock::now() + look_time;
   try {
-    if (!raw_file(path).sound([until] { return std::chrono::steady_clock::now() > until; }))
+    raw_file file(path);
+    const bool sound = file.sound([until] { return std::chrono::steady_clock::now() > until; });
+    if (const int cause = file.read_error(); cause != 0)
+      log::warn("file not examined file={} cause=\"failed to read it: {}\"", path, std::strerror(cause));
+    if (!sound)
       return "pages of its index are not what LMDB wrote";
   } catch (const error&) {  // opening it tells
   }

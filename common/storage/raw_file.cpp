@@ -24,14 +24,15 @@ constexpr unsigned most_depth = 32;  // LMDB's
 constexpr std::uint64_t most_doubtful_bytes = 64 << 20;  // of a value that is longer than its pages
 } // namespace
 
-raw_file::raw_file(const std::string& path) : fd_(::open(path.c_str(), O_RDONLY | O_CLOEXEC)) {
+raw_file::raw_file(const std::string& path, reader how)
+    : how_(std::move(how)), fd_(::open(path.c_str(), O_RDONLY | O_CLOEXEC)) {
   struct stat status {};
   if (fd_ < 0 || ::fstat(fd_, &status) != 0)
     throw error(errno, fmt::format("failed to open {}: {}", path, std::strerror(errno)));
   bytes_ = static_cast<std::uint64_t>(status.st_size);
   for (std::uint64_t offset : {0U, 512U, 4096U, 32768U}) {  // of any meta page
     std::string meta(header_bytes + 136, '\0');
-    if (!read_all(fd_, meta.data(), meta.size(), offset) || at<std::uint32_t>(meta, 16) != magic)
+    if (!read_all(meta.data(), meta.size(), offset) || at<std::uint32_t>(meta, 16) != magic)
       continue;
     const auto size = at<std::uint32_t>(meta, 40);
     if (std::has_single_bit(size) && size >= 512 && size <= 32768) {
@@ -49,11 +50,27 @@ raw_file::~raw_file() {
     ::close(fd_);
 }
 
+bool raw_file::read_all(char* to, std::size_t bytes, std::uint64_t offset) const {
+  while (bytes > 0) {
+    const auto n = how_(fd_, to, bytes, static_cast<off_t>(offset));
+    if (n < 0 && errno == EINTR)
+      continue;
+    if (n < 0)
+      failed_ = errno;
+    if (n <= 0)
+      return false;
+    to += n;
+    bytes -= static_cast<std::size_t>(n);
+    offset += static_cast<std::uint64_t>(n);
+  }
+  return true;
+}
+
 std::optional<raw_file::page> raw_file::read(std::uint64_t number, bool leaf_only) const {
   if (number < 2 || number >= pages_)
     return std::nullopt;
   page p{std::string(page_bytes_, '\0')};
-  if (!read_all(fd_, p.bytes.data(), page_bytes_, number * page_bytes_) || at<std::uint64_t>(p.bytes, 0) != number)
+  if (!read_all(p.bytes.data(), page_bytes_, number * page_bytes_) || at<std::uint64_t>(p.bytes, 0) != number)
     return std::nullopt;
   const auto flags = at<std::uint16_t>(p.bytes, 10);
   p.flags = flags & static_cast<std::uint16_t>(~dirty);
@@ -122,7 +139,7 @@ std::optional<std::string_view> raw_file::value_of(const node& n) {
 std::optional<std::string_view> raw_file::long_value(const node& n, std::uint64_t needed) {
   std::array<char, header_bytes> header;
   const auto offset = n.child * page_bytes_;
-  if (!read_all(fd_, header.data(), header.size(), offset))
+  if (!read_all(header.data(), header.size(), offset))
     return std::nullopt;
   const std::string_view h(header.data(), header.size());
   const auto flags = at<std::uint16_t>(h, 10);
@@ -139,7 +156,7 @@ std::optional<std::string_view> raw_file::long_value(const node& n, std::uint64_
     take_pages(n.child, needed);
   counted_.values += taken;
   value_.resize(n.bytes);
-  if (!read_all(fd_, value_.data(), value_.size(), offset + header_bytes))
+  if (!read_all(value_.data(), value_.size(), offset + header_bytes))
     return std::nullopt;
   return value_;
 }
@@ -212,32 +229,9 @@ bool raw_file::descend(std::uint64_t number, std::string_view from, std::optiona
   return whole;
 }
 
-bool raw_file::usable(std::string_view list) {
-  const auto most = list.size() / sizeof(std::uint64_t);
-  const auto count = most > 0 ? at<std::uint64_t>(list, 0) : 0;
-  bool good = count < most;  // a list may have more room than it uses
-  auto before = no_page;
-  for (std::uint64_t i = 1; good && i <= count; ++i) {
-    const auto number = at<std::uint64_t>(list, i * sizeof(std::uint64_t));
-    good = number >= 2 && number <= last_page_ && number < before;
-    if (good && number < pages_)  // those at the end may never have been written
-      good = take_pages(number, 1);
-    before = number;
-  }
-  return good;
-}
-
-bool raw_file::walk_free(const std::function<bool()>& stop) {
-  bool good = true;
-  std::uint64_t n = 0;
-  return free_ && walk(*free_, [&](std::string_view, std::string_view list) {
-    good = usable(list) && good;
-    return !(stop && ++n % 256 == 0 && stop());
-  }, order::numbers) && good;
-}
-
-void raw_file::strays(const visitor& visit, bool all) {
-  for (std::uint64_t number = 2; number < pages_; ++number) {
+// Between two leaves may lie gigabytes of long values.
+void raw_file::strays(const visitor& visit, bool all, const std::function<bool()>& stop) {
+  for (std::uint64_t number = 2; number < pages_ && !(number % 256 == 0 && stop && stop()); ++number) {
     const auto p = seen_[number] && !all ? std::nullopt : read(number, true);
     for (std::size_t i = 0; p && i < p->nodes.size(); ++i)
       if (const auto value = value_of(p->nodes[i]); value && !visit(p->nodes[i].key, *value))
@@ -254,6 +248,10 @@ bool raw_file::ours(const databases& found) {
 }
 
 bool raw_file::sound(const std::function<bool()>& stop) {
+  return looks_sound(stop) || failed_ != 0;  // what the disk did not give once, it may give the next time
+}
+
+bool raw_file::looks_sound(const std::function<bool()>& stop) {
   std::uint64_t most = 0;
   const auto all = of_meta_pages([](auto& found) { return ours(found) ? 1 : 0; }, most);
   if (!ours(all))
@@ -274,7 +272,7 @@ bool raw_file::sound(const std::function<bool()>& stop) {
   kind_ = sub_database;
   whole = walk(*main_, pass) && whole;
   kind_ = 0;
-  whole = walk_free(hurried) && whole;
+  whole = walk_free(hurried) == free_list::sound && whole;
   end_ = pages_;
   look_ = look::salvage;
   return stopped || whole;

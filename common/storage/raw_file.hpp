@@ -6,6 +6,8 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <sys/types.h>
+#include <unistd.h>
 #include <utility>
 #include <vector>
 
@@ -25,8 +27,10 @@ namespace holdfast::storage {
 ///   list of free pages  a database: key u64 transaction; value u64 how many, then their numbers, the highest first
 class raw_file {
 public:
+  /// pread(), or what a test has in its place.
+  using reader = std::function<ssize_t(int fd, void* to, std::size_t bytes, off_t offset)>;
   /// Throws error where it cannot be opened.
-  explicit raw_file(const std::string& path);
+  explicit raw_file(const std::string& path, reader how = ::pread);
   ~raw_file();
   raw_file(const raw_file&) = delete;
   raw_file& operator=(const raw_file&) = delete;
@@ -56,16 +60,23 @@ public:
   using visitor = std::function<bool(std::string_view key, std::string_view value)>;
   /// Every entry that can be read, in order. Returns whether these are all, and the record is right.
   bool walk(const database& d, const visitor& visit);
-  /// What is free counts as walked. Returns whether all of that list could be read and is one that LMDB can use:
-  /// nothing in it had been walked, and all of it is in the file.
-  bool walk_free(const std::function<bool()>& stop = {});
+  /// Of the list of free pages. Unusable: not all of it could be read, or is in order and in the file. In use: it is in
+  /// order, but some of it had been walked: what was walked is older than the list, or a number in it is not right.
+  enum class free_list { sound, in_use, unusable };
+  /// What is free counts as walked.
+  free_list walk_free(const std::function<bool()>& stop = {});
+  /// After walk_free(): whether a page of that table's keys is in the list. A table of the last commit has none there.
+  bool leads_to_free(const database& d) const;
   /// Entries of leaves that no walk has come to: of a table whose branches are damaged. Or of all there are: a walk
-  /// from a page that is another's by now has come to the wrong ones.
-  void strays(const visitor& visit, bool all = false);
+  /// from a page that is another's by now has come to the wrong ones. Ends when `visit` or `stop` says so.
+  void strays(const visitor& visit, bool all, const std::function<bool()>& stop);
   /// Whether LMDB can be let into the file, as far as that is seen before `stop` says so: every page of keys, every
   /// record of a table, the headers of long rows, the list of free pages. Batches have checksums of their own, and are
-  /// not read.
+  /// not read. A file that the disk does not give (read_error()) is not called damaged: a bus that is reset, or a mount
+  /// that went, says nothing of what is written there.
   bool sound(const std::function<bool()>& stop);
+  /// errno of a read that failed, the last one's; 0: none did.
+  int read_error() const noexcept { return failed_; }
 
   std::uint64_t pages() const noexcept { return pages_; }
 
@@ -85,6 +96,7 @@ private:
   };
   /// How long values are looked at: read where that can be; read, and their pages must be right; not at all.
   enum class look { salvage, rows, keys };
+  bool read_all(char* to, std::size_t bytes, std::uint64_t offset) const;
   std::optional<page> read(std::uint64_t number, bool leaf_only = false) const;
   std::optional<node> node_at(const page& p, std::size_t at) const;
   std::optional<std::string_view> value_of(const node& n);
@@ -98,19 +110,23 @@ private:
                const visitor& visit, order by, bool& go_on);
   static bool apart(std::vector<std::pair<std::size_t, std::size_t>> places);
   bool usable(std::string_view list);
+  bool looks_sound(const std::function<bool()>& stop);
   static bool ours(const databases& found);
   static database described(std::string_view record);
   databases named_in(const page& p, bool nothing_else) const;
   databases named_below(std::uint64_t root) const;
   databases of_meta_pages(const std::function<std::uint64_t(const databases&)>& worth, std::uint64_t& most);
 
+  reader how_;
   int fd_ = -1;
+  mutable int failed_ = 0;       // errno
   std::uint64_t bytes_ = 0;
   std::uint64_t page_bytes_ = 4096;
   std::uint64_t pages_ = 0;
   std::uint64_t end_ = 0;        // behind the last page that is looked at
   std::uint64_t last_page_ = 0;  // in use, as the meta page that was believed says
   std::vector<bool> seen_;
+  std::vector<bool> free_pages_;  // what is in the list of free pages, and its own
   size counted_;                 // by the walk that goes on
   std::optional<database> main_;  // the list of tables, and of free pages, of the meta page that was believed
   std::optional<database> free_;

@@ -63,7 +63,7 @@ raw_file::databases raw_file::of_meta_pages(const std::function<std::uint64_t(co
   std::vector<start> starts;
   for (std::uint64_t number : {0U, 1U}) {
     std::string meta(header_bytes + 136, '\0');
-    if (read_all(fd_, meta.data(), meta.size(), number * page_bytes_) && at<std::uint32_t>(meta, 16) == magic)
+    if (read_all(meta.data(), meta.size(), number * page_bytes_) && at<std::uint32_t>(meta, 16) == magic)
       starts.push_back({at<std::uint64_t>(meta, 144), at<std::uint64_t>(meta, 136),
                         described(std::string_view(meta).substr(88)), described(std::string_view(meta).substr(40))});
   }

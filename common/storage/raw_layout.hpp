@@ -2,12 +2,10 @@
 
 // The words of LMDB's layout (raw_file.hpp), and how they are read; for raw_file's sources only.
 
-#include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <string_view>
-#include <unistd.h>
 
 namespace holdfast::storage::layout {
 
@@ -32,20 +30,6 @@ template <class T> T at(std::string_view bytes, std::size_t offset) {
   T value;
   std::memcpy(&value, bytes.data() + offset, sizeof value);
   return value;
-}
-
-inline bool read_all(int fd, char* to, std::size_t bytes, std::uint64_t offset) {
-  while (bytes > 0) {
-    const auto n = ::pread(fd, to, bytes, static_cast<off_t>(offset));
-    if (n < 0 && errno == EINTR)
-      continue;
-    if (n <= 0)
-      return false;
-    to += n;
-    bytes -= static_cast<std::size_t>(n);
-    offset += static_cast<std::uint64_t>(n);
-  }
-  return true;
 }
 
 } // namespace holdfast::storage::layout

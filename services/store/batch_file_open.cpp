@@ -54,6 +54,7 @@ batch_file::batch_file(const config::store& settings, const std::string& gateway
     starts_.settled();  // it said why, and did not die of it
     throw;
   }
+  salvage_tries(settings.directory).forget();
   reserve_.take();
 }
 
@@ -72,7 +73,8 @@ void batch_file::put_aside(const setting& s, const std::string& cause, bool agai
     salvage_options o{.file = (fs::path(directory) / "data.mdb").string(),
                       .into = storage::salvage_directory(directory),
                       .gateway = s.gateway,
-                      .stop = [until] { return std::chrono::steady_clock::now() > until; }};
+                      .stop = [until] { return std::chrono::steady_clock::now() > until; },
+                      .rows_only = !salvage_tries(directory).begin()};
     for (auto& d : s.destinations)
       for (auto& c : s.classes)
         if (d.classes.empty() || std::find(d.classes.begin(), d.classes.end(), c.name) != d.classes.end())

@@ -1,12 +1,11 @@
 #include "services/store/salvage.hpp"
 
-#include "common/core/time.hpp"
 #include "common/storage/data_file.hpp"
 #include "common/storage/lmdb.hpp"
 #include "common/storage/raw_file.hpp"
 #include "common/storage/row.hpp"
 #include "common/storage/stored_batch.hpp"
-#include "holdfast/v1/record.pb.h"
+#include "holdfast/v1/storage.pb.h"
 #include "services/store/batch_check.hpp"
 #include "services/store/batch_file.hpp"
 #include "services/store/salvage_copy.hpp"
@@ -29,28 +28,32 @@ constexpr std::uint64_t most_gap_rows = 1024;   // of 2^32 records each: a head 
 constexpr std::uint64_t most_growth = 2;         // what does not come in order leaves pages half full
 constexpr std::uint64_t spare_bytes = 256 << 20;
 
+using free_list = storage::raw_file::free_list;
+
 class salvager {
 public:
   explicit salvager(const salvage_options& o)
       : o_(o), file_(o.file), copy_(o.into, most_growth * fs::file_size(o.file) + spare_bytes) {}
 
   salvaged work() {
-    tables_ = file_.tables([this](auto& found) { return worth(found); }, [this] { return stopped(); });
+    tables_ = file_.tables([this](auto& found) { return worth(file_, found); }, [this] { return stopped(); });
     if (tables_.contains("origins"))
       throw storage::error(EINVAL, fmt::format("failed to salvage {}: it is a collector's archive", o_.file));
     if (tables_.empty())
       out_.problems.emplace_back("it has no list of tables");
     else if (!file_.newest())
-      out_.problems.emplace_back("its newest list of tables cannot be read: the last commit may be missing");
+      out_.problems.emplace_back("its newest list of tables cannot be read: the last commit may be missing, or one "
+                                 "that never happened be believed");
     mend_row_tables(tables_);
     rows_.read(file_, tables_, [this] { return stopped(); });
     if (!o_.rows_only)
       read_batches();
-    else if (!file_.newest() || !rows_.all_sound())
+    else if (look_for_older(); producers_older_ || rows_.is_bad("producers"))
       file_.strays([this](std::string_view key, std::string_view value) {
-        rows_.take_producer(key, value);
+        take_producer(key, value);
         return !stopped();
-      }, true);
+      }, true, [this] { return stopped(); });
+    rows_.tell_doubt();
     write_rows();
     copy_.commit();
     out_.finished = go_on_;
@@ -73,21 +76,6 @@ private:
   bool stopped() {
     go_on_ = go_on_ && !(o_.stop && o_.stop());
     return !go_on_;
-  }
-
-  // Of many copies of the list of tables the newest knows the highest numbers.
-  std::uint64_t worth(const storage::raw_file::databases& found) {
-    if (!found.contains("meta") && !found.contains("classes"))
-      return 0;
-    std::uint64_t sum = 1;
-    if (const auto classes = found.find("classes"); classes != found.end())
-      file_.walk(classes->second, [&](std::string_view key, std::string_view value) {
-        v1::ClassRow row;
-        const auto more = storage::unseal("classes", key, value, row) ? row.last_seq() : 0;
-        sum += std::min(more, UINT64_MAX - sum);
-        return true;
-      });
-    return sum;
   }
 
   void read_confirmed() {
@@ -152,8 +140,11 @@ private:
   void read_strays() {
     for (auto& name : torn_)
       out_.problems.push_back(fmt::format("class {}: not all of its pages can be read", name));
-    stale_ = !file_.newest() || !file_.walk_free() || (!torn_.empty() && !rows_.all_sound());
-    if (stale_ && file_.newest())
+    look_for_older();
+    stale_ = free_ != free_list::sound || (!torn_.empty() && !rows_.all_sound());
+    if (file_.newest() && free_ == free_list::unusable)
+      out_.problems.emplace_back("its list of free pages is not what was written");
+    else if (stale_ && file_.newest())
       out_.problems.emplace_back("its list of tables, or of free pages, is not of the last commit");
     auto names = torn_;
     for (auto& [name, lane] : out_.classes)
@@ -167,17 +158,41 @@ private:
       if (stale_)
         take_row(key, value);
       return !stopped();
-    }, stale_ || unnamed_);
+    }, stale_ || unnamed_, [this] { return stopped(); });
+    for (auto& [name, head] : stray_heads_)
+      if (head == out_.classes[name].head)
+        out_.problems.push_back(fmt::format("class {}: seq {} is known from a page that nothing leads to, and may "
+                                            "never have been given", name, head));
+  }
+
+  // Each by its own pages: of a commit that never happened pages are left as well, and of a table that is the last
+  // commit's nothing newer can be found.
+  void look_for_older() {
+    free_ = file_.newest() ? file_.walk_free([this] { return stopped(); }) : free_list::unusable;
+    const auto older = [this](const char* name) {
+      const auto where = tables_.find(name);
+      return !file_.newest()
+             || (free_ == free_list::in_use && where != tables_.end() && file_.leads_to_free(where->second));
+    };
+    producers_older_ = older("producers");
+    classes_older_ = older("classes");
+  }
+
+  void take_producer(std::string_view key, std::string_view value) {
+    if (producers_older_ || rows_.is_bad("producers"))
+      rows_.take_producer(key, value, producers_older_);
   }
 
   // The last commit's batches come back without their tables. Its producers must too, or they send these again; and the
   // numbers that it gave, so that what is not found of them is told as lost.
   void take_row(std::string_view key, std::string_view value) {
-    rows_.take_producer(key, value);
+    take_producer(key, value);
     v1::ClassRow row;
-    if (const auto lane = out_.classes.find(std::string(key));
-        lane != out_.classes.end() && is_row_of("classes", key, value, row))
-      lane->second.head = std::max(lane->second.head, row.last_seq());
+    const auto lane = out_.classes.find(std::string(key));
+    if (lane == out_.classes.end() || (!classes_older_ && given_.contains(lane->first))
+        || !is_row_of("classes", key, value, row) || row.last_seq() <= lane->second.head)
+      return;
+    lane->second.head = stray_heads_[lane->first] = row.last_seq();
   }
 
   bool still_its(const std::string& name, seq_range r, const storage::stored_batch& b) const {
@@ -196,9 +211,13 @@ private:
     if (!content.whole || content.records == 0 || content.records - 1 > UINT64_MAX - first)
       return;
     const seq_range seqs{first, first + content.records - 1};
-    const bool given = stored->sealed || !given_.contains(name) || seqs.last <= given_.at(name);
+    // What its table does not lead to may be of a commit that never happened: its producer sends it again.
+    const bool given = (stored->sealed && (reached || classes_older_)) || !given_.contains(name)
+                       || seqs.last <= given_.at(name);
     if (!given || held.touches(seqs) || (!reached && !still_its(name, seqs, *stored)))
       return;
+    if (given_.contains(name) && seqs.last > given_.at(name))
+      given_.erase(name);  // its row is older than its table
     held.insert(seqs);
     auto& lane = out_.classes[name];
     lane.head = std::max(lane.head, seqs.last);
@@ -237,34 +256,17 @@ private:
     for (auto& r : lane.lost)
       for (auto from = r.first; from <= r.last && from != 0 && rows < most_gap_rows; ++rows) {
         const auto count = std::min<std::uint64_t>(r.last - from + 1, UINT32_MAX);
-        storage::stored_batch gap;
-        gap.record_count = static_cast<std::uint32_t>(count);
-        gap.gap_reason = v1::GAP_REASON_DAMAGED;
-        gap.stored_unix_nanos = unix_nanos();
-        write(name, from, gap);
+        write(name, from, damaged_gap(count));
         from += count;
       }
   }
 
   void write_rows() {
-    v1::StoreIdentity old;
-    if (const auto row = rows_["meta"].find("store"); row != rows_["meta"].end())
-      storage::unseal("meta", "store", row->second, old);
     if (o_.rows_only)
       rows_.forget_numbers();
-    v1::StoreIdentity id;
-    id.set_schema(store_schema);
-    id.set_oldest_reader(store_schema);
-    id.set_kind(store_kind);
-    id.set_epoch(random_id());
-    id.set_gateway(old.gateway().empty() ? o_.gateway : old.gateway());
-    id.set_created_unix_nanos(unix_nanos());
-    rows_["meta"]["store"] = storage::seal("meta", "store", id);
-    for (auto& [name, lane] : out_.classes) {
-      v1::ClassRow row;
-      row.set_last_seq(lane.head);
-      rows_["classes"][name] = storage::seal("classes", name, row);
-    }
+    rows_.begin_epoch(o_.gateway);
+    for (auto& [name, lane] : out_.classes)
+      rows_.set_head(name, lane.head);
     out_.producers = rows_["producers"].size();
     rows_.write(copy_);
     for (auto& [name, lane] : out_.classes)
@@ -278,7 +280,11 @@ private:
   std::map<std::string, std::map<std::string, range_set>> confirmed_;   // class -> of each destination that counts
   std::map<std::string, std::uint64_t> given_;                          // class -> highest number, as its row says
   std::map<std::string, range_set> held_;
+  free_list free_ = free_list::unusable;
   bool stale_ = false;                                                  // the list of tables, or of free pages
+  bool producers_older_ = false;                                        // than the last commit: these tables
+  bool classes_older_ = false;
+  std::map<std::string, std::uint64_t> stray_heads_;                    // class -> its head, from a stray row
   std::vector<std::string> torn_;                                       // classes
   bool unnamed_ = false;                                                // one has no table: its pages are another's
   salvaged out_;

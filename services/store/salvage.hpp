@@ -54,8 +54,25 @@ struct salvaged {
 /// be opened, or `into` not be written; then nothing of it counts.
 salvaged salvage(const salvage_options& o);
 
-/// At a start: salvages into o.into. Where that is stopped or has no room only the rows of producers, links and
-/// switches go there: a producer that nobody knows would send again what lies in the file.
+/// How many starts in a row have begun to salvage this store's file and did not live to its end, as
+/// <directory>/salvages counts them. Never throws: where it cannot be written, nothing is remembered.
+class salvage_tries {
+public:
+  static constexpr unsigned most_tries = 2;  ///< one may be a power cut; a limit of time that is passed is so each time
+
+  explicit salvage_tries(const std::string& directory);
+  /// Counts this start. False: there were too many, and only the rows are to be taken.
+  bool begin() const;
+  /// A file was opened that is not damaged.
+  void forget() const;
+
+private:
+  std::string path_;
+  unsigned begun_ = 0;
+};
+
+/// At a start: salvages into o.into. Where that is stopped or has no room, or o.rows_only, only the rows of producers,
+/// links and switches go there: a producer that nobody knows would send again what lies in the file.
 struct taken_over {
   bool kept = false;   ///< o.into is a store to go on with
   std::string text{};  ///< what is in it

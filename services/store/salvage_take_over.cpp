@@ -7,6 +7,8 @@
 
 #include <chrono>
 #include <filesystem>
+#include <fstream>
+#include <stdexcept>
 
 namespace holdfast::store {
 
@@ -24,9 +26,26 @@ salvaged take_rows(salvage_options o) {
 
 } // namespace
 
+salvage_tries::salvage_tries(const std::string& directory)
+    : path_((std::filesystem::path(directory) / "salvages").string()) {
+  std::ifstream(path_) >> begun_;
+}
+
+bool salvage_tries::begin() const {
+  std::ofstream(path_, std::ios::trunc) << begun_ + 1;
+  return begun_ < most_tries;
+}
+
+void salvage_tries::forget() const {
+  std::error_code ignored;
+  std::filesystem::remove(path_, ignored);
+}
+
 taken_over take_over(const salvage_options& o) {
   taken_over out;
   try {
+    if (o.rows_only)
+      throw std::runtime_error("earlier starts did not come to the end of it");
     const auto found = salvage(o);
     for (auto& p : found.problems)
       log::error("damaged file={} {}", o.file, p);
