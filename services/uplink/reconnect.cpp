@@ -15,7 +15,7 @@ void reconnect::established(time_point now) {
 void reconnect::lost(time_point now) {
   if (!std::exchange(standing_, false))
     ++attempts_;
-  else if (now - since_ >= (useful_ ? settings_.first : settings_.stable) || (backoffs_ == 0 && quick_left_ == 0))
+  else if (useful_ || now - since_ >= settings_.stable || (backoffs_ == 0 && quick_left_ == 0))
     return begin();
   step();
 }

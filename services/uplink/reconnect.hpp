@@ -9,11 +9,12 @@ namespace holdfast::uplink {
 /// When to try again (design section 7, mission M6). Pure: time and chance are passed in.
 ///
 /// After a session that stood, a few quick attempts: a peer that restarts is back in tenths of a second. Then
-/// full-jitter exponential backoff: a random time up to first, 2 first, 4 first, ... up to cap. Only a session that
-/// lasted `stable` begins anew, or `first` if something was acknowledged in it, and the first one where no attempt had
-/// failed. Any other is one step, as a failed attempt is: an other end that welcomes and cannot store, or ends at one
-/// batch each time, would get the same records many times a second. After `unavailable_after` attempts in a row the
-/// link counts as unavailable and goes on at the cap, or at half of it at least.
+/// full-jitter exponential backoff: a random time up to first, 2 first, 4 first, ... up to cap. Only a session in which
+/// something was acknowledged begins anew, or one that lasted `stable`, and the first one where no attempt had failed.
+/// Any other is one step, as a failed attempt is: an other end that welcomes and cannot store would get the same
+/// records many times a second. What was acknowledged does not go again: one that restarts often, or that somebody
+/// cuts every minute, is not kept waiting for it. After `unavailable_after` attempts in a row the link counts as
+/// unavailable and goes on at the cap, or at half of it at least.
 class reconnect {
 public:
   using time_point = std::chrono::steady_clock::time_point;
