@@ -115,7 +115,8 @@ void route_supervisor::offered(const std::string& record_class, time_point now) 
 }
 
 void route_supervisor::idle(const std::string& record_class, time_point now) {
-  // With nothing to carry there is nothing to prove, and a metered link may rest.
+  // With nothing to carry there is nothing to prove, and a metered link may rest. With much, and neither carried for so
+  // long, its old link is full of a more urgent class.
   if (auto* l = on_trial(record_class); l != nullptr && now - l->quiet_since >= find(l->now.trial)->options.route.trial)
     pass_trial(*l, now);
   decide(now);

@@ -94,7 +94,7 @@ public:
   void carried(const std::string& link, const std::string& record_class, time_point now);
   /// Something of the class is on its way over the link of its trial. Before tick().
   void offered(const std::string& record_class, time_point now);
-  /// Nothing of the class waits or is on its way. Before tick().
+  /// Nothing of the class is on its way: it has nothing to send, or found no room. Before tick().
   void idle(const std::string& record_class, time_point now);
   void drain(const std::string& link, bool yes, time_point now);
   /// At most one is pinned: the last one that was.

@@ -114,7 +114,7 @@ public:
   std::vector<std::string> holders(const std::string& record_class, std::uint64_t first) const;
   /// Something of the class is on its way over the link.
   bool carries(const std::string& link, const std::string& record_class) const;
-  /// Nothing of the class waits or is on its way; what is parked does neither.
+  /// Nothing of the class is on its way: it has nothing to send, or its links have no room for it.
   bool idle(const std::string& record_class) const;
 
 private:

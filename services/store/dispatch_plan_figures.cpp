@@ -55,7 +55,7 @@ bool dispatch_plan::carries(const std::string& link, const std::string& record_c
 
 bool dispatch_plan::idle(const std::string& record_class) const {
   auto* l = find(record_class);
-  return l == nullptr || (!l->has_leases() && l->live_records() == 0 && l->backlog_records() == l->parked_records());
+  return l == nullptr || !l->has_leases();
 }
 
 } // namespace holdfast::store

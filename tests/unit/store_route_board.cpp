@@ -227,6 +227,32 @@ TEST_CASE("a class that finds no room on the link of its trial does not damp tha
   CHECK(b.said == strings{"switched b>a", "switched b>a"});
 }
 
+TEST_CASE("a class for which its old link has no room moves to a link that is idle", "[store]") {
+  auto c = site({"b", "a"});
+  c.links[0].classes = {"bulk"};
+  c.classes.push_back({.name = "bulk", .priority = 200});
+  bench b(c);
+  auto& plan = b.board.plan;
+  b.say("b", health::HEALTH_DOWN);
+  b.pass(20min);
+  plan.add_backlog("telemetry", {1, 10'000});
+  plan.add_backlog("bulk", {1, 20});
+  plan.leased(*plan.next(), {1, 10}, 2 << 20, b.t.now);  // more than the window of a
+  b.say("b", health::HEALTH_UP);
+  b.said.clear();
+  for (std::uint64_t first = 1; first < 620; first += 10) {  // a is busy with telemetry's backlog all the time
+    CHECK(b.said.empty());
+    CHECK(plan.holders("bulk", 1).empty());
+    b.board.acknowledged("a", "telemetry", {first, first + 9}, b.t);
+    REQUIRE(plan.next()->record_class == "telemetry");
+    plan.leased(*plan.next(), {first + 10, first + 19}, 2 << 20, b.t.now);
+    b.pass(500ms);
+  }
+  b.pass(2s);
+  CHECK(b.said == strings{"switched a>b"});
+  CHECK(b.traffic(0) == strings{"b 1 h", "b 11 h"});
+}
+
 TEST_CASE("a duplicate class goes over two links, and a cut costs nothing", "[store]") {
   auto c = site({"a", "b", "c"});
   c.classes[0].duplicate = true;
