@@ -7,17 +7,24 @@ namespace holdfast::uplink {
 
 void reconnect::established(time_point now) {
   standing_ = true;
-  useful_ = false;
+  sent_ = useful_ = false;
   since_ = now;
   attempts_ = 0;
 }
 
+bool reconnect::stood(time_point now) const {
+  const auto enough = useful_ ? settings_.first : sent_ ? settings_.stable : settings_.cap;
+  return now - since_ >= std::min(enough, settings_.stable) || (backoffs_ == 0 && quick_left_ == 0);
+}
+
 void reconnect::lost(time_point now) {
-  if (!std::exchange(standing_, false))
-    ++attempts_;
-  else if (useful_ || now - since_ >= settings_.stable || (backoffs_ == 0 && quick_left_ == 0))
+  const bool session = std::exchange(standing_, false);
+  if (session && stood(now))
     return begin();
+  attempts_ += session ? 0 : 1;
   step();
+  if (session && useful_)
+    backoffs_ = std::min(backoffs_, 1U);
 }
 
 void reconnect::begin() {

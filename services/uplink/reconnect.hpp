@@ -9,12 +9,14 @@ namespace holdfast::uplink {
 /// When to try again (design section 7, mission M6). Pure: time and chance are passed in.
 ///
 /// After a session that stood, a few quick attempts: a peer that restarts is back in tenths of a second. Then
-/// full-jitter exponential backoff: a random time up to first, 2 first, 4 first, ... up to cap. Only a session in which
-/// something was acknowledged begins anew, or one that lasted `stable`, and the first one where no attempt had failed.
-/// Any other is one step, as a failed attempt is: an other end that welcomes and cannot store would get the same
-/// records many times a second. What was acknowledged does not go again: one that restarts often, or that somebody
-/// cuts every minute, is not kept waiting for it. After `unavailable_after` attempts in a row the link counts as
-/// unavailable and goes on at the cap, or at half of it at least.
+/// full-jitter exponential backoff: a random time up to first, 2 first, 4 first, ... up to cap. What begins anew is a
+/// session long enough for what it brought: `stable` if it sent and nothing was acknowledged, `cap` if nothing had to
+/// be sent (a standby that somebody cuts every minute is there between), `first` if something was acknowledged, and
+/// never longer than `stable`; and the first session where no attempt had failed. Any other is one step, as a failed
+/// attempt is: an other end that welcomes and cannot store would get the same records many times a second. Where
+/// something was acknowledged the step leads no further than to `first`: that does not go again. After
+/// `unavailable_after` attempts in a row the link counts as unavailable and goes on at the cap, or at half of it at
+/// least.
 class reconnect {
 public:
   using time_point = std::chrono::steady_clock::time_point;
@@ -23,8 +25,11 @@ public:
 
   /// A session stands.
   void established(time_point now);
+  void sent() noexcept { sent_ = true; }
   /// The other end has stored something that it was sent in this session.
   void acknowledged() noexcept { useful_ = standing_; }
+  /// What was sent in this session has brought nothing: another, at once, would not either.
+  bool in_vain() const noexcept { return sent_ && !useful_; }
   /// It ended, or an attempt failed.
   void lost(time_point now);
   /// Wait before the next attempt; `chance` in [0, 1).
@@ -35,6 +40,7 @@ public:
   unsigned attempts() const noexcept { return attempts_; }
 
 private:
+  bool stood(time_point now) const;
   void begin();
   void step();
 
@@ -43,7 +49,8 @@ private:
   unsigned quick_left_ = 0;
   unsigned backoffs_ = 0;      // waits of the backoff so far, the present one included
   bool standing_ = false;
-  bool useful_ = false;        // something was acknowledged in it
+  bool sent_ = false;          // something went in it ...
+  bool useful_ = false;        // ... and was acknowledged
   time_point since_{};
 };
 

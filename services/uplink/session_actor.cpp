@@ -120,6 +120,7 @@ void session_state::on_dispatch(const v1::Dispatch& d, const blob& payload) {
   data.set_gap_reason(d.gap_reason());
   data.set_check_only(d.check_only());
   line->send(m, payload);
+  retry->sent();
   if (outstanding == 0)
     progress = clock::now();
   outstanding += d.record_count();

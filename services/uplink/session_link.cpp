@@ -62,9 +62,11 @@ void session_state::look() {
 }
 
 // TCP would be silent for as long again as it was (RFC 6298, 5.5): another connection is sooner. Nothing of this one is
-// needed, for the store took back what it held.
+// needed, for the store took back what it held. Where it brought nothing, a path that lets only small segments pass
+// would be found open each time.
 void session_state::give_up() {
-  door->start();
+  if (!retry->in_vain())
+    door->start();
   drop(watch->cause());
 }
 
@@ -75,6 +77,8 @@ void session_state::watched() {
     if (established)
       ping(p);
   if (due.changed) {
+    if (watch->health(now) == link::health::down)
+      outstanding = 0;  // the store takes back what it held, and what goes twice may be answered once
     if (established)
       describe_session();
     report();

@@ -97,6 +97,7 @@ void uplink_process::on_dispatch(std::uint64_t session, std::uint64_t connection
   }
   site_.model.written(link().name, {s.id, s.attempt}, m.text, m.seqs.first);
   s.line->send(gateway, m);
+  s.retry.sent();
   if (s.outstanding == 0)
     s.progress = w.now();
   s.outstanding += m.seqs.count();
@@ -155,6 +156,8 @@ void uplink_process::watched() {
     if (s.established)
       ping(p);
   if (due.changed) {
+    if (s.watch.health(w.now()) == link::health::down)
+      s.outstanding = 0;
     w.trace(name, "{}: {}", link::to_string(s.watch.health(w.now())), s.watch.cause());
     report();
   }
@@ -174,7 +177,8 @@ void uplink_process::watched() {
 
 // The session was silent for too long: another connection is sooner than TCP's next attempt.
 void uplink_process::give_up() {
-  knock(true);
+  if (!me_->retry.in_vain())
+    knock(true);
   drop(me_->watch.cause());
 }
 

@@ -30,11 +30,17 @@ struct attempts {
     }
     return out;
   }
-  void stand(milliseconds how_long) {
+  enum class brings { nothing, something, no_need };
+  void stand(milliseconds how_long, brings what = brings::nothing) {
     r.established(now);
+    if (what != brings::no_need)
+      r.sent();
+    if (what == brings::something)
+      r.acknowledged();
     now += how_long;
     r.lost(now);
   }
+  long longest() const { return (r.wait(most) + 1ms).count(); }
 };
 
 } // namespace
@@ -107,24 +113,58 @@ TEST_CASE("short sessions that bring something to the other end climb no ladder"
   a.stand(40s);
   a.fail(4);
   for (int n = 0; n < 20; ++n) {  // a NAT that ends each session
-    a.r.established(a.now);
-    a.r.acknowledged();
-    a.now += 40s;
-    a.r.lost(a.now);
-    CHECK((a.r.wait(most) + 1ms).count() == 50);
+    a.stand(40s, attempts::brings::something);
+    CHECK(a.longest() == 50);
   }
   a.stand(40s);  // what an earlier one brought does not count for this one
   a.r.acknowledged();  // nor what comes behind its end
   a.stand(40s);
   CHECK(a.fail(2) == std::vector<long>{1000, 2000});
-  for (int n = 0; n < 20; ++n) {  // an other end that is killed as soon as it stores again
-    a.r.established(a.now);
-    a.r.acknowledged();
-    a.now += 200ms;
-    a.r.lost(a.now);
-    a.fail(2);  // refused while it starts
-    CHECK((a.r.wait(most) + 1ms).count() == 50);
+}
+
+TEST_CASE("sessions that bring something and end within a second are a second apart", "[uplink]") {
+  attempts a({.quick_attempts = 2});
+  a.stand(1min, attempts::brings::something);
+  a.stand(999ms, attempts::brings::something);
+  CHECK(a.longest() == 50);
+  for (int n = 0; n < 20; ++n) {  // a little is stored each time, and then the disk is full
+    a.stand(200ms, attempts::brings::something);
+    CHECK(a.longest() == 1000);
   }
+  CHECK(a.fail(2) == std::vector<long>{2000, 4000});
+  a.stand(200ms, attempts::brings::something);
+  CHECK(a.longest() == 1000);
+  a.stand(1s, attempts::brings::something);
+  CHECK(a.longest() == 50);
+  attempts quick({.first = 1s, .stable = 100ms});
+  quick.fail(5);
+  quick.stand(100ms, attempts::brings::something);
+  CHECK(quick.longest() == 50);
+}
+
+TEST_CASE("a standby that is cut every minute is there between", "[uplink]") {
+  attempts a({.quick_attempts = 3});
+  a.fail(6);
+  for (int n = 0; n < 20; ++n) {
+    a.stand(40s, attempts::brings::no_need);
+    CHECK(a.longest() == 50);
+  }
+  a.fail(6);
+  const auto before = a.longest();
+  a.stand(29s, attempts::brings::no_need);  // another end that welcomes and closes is called ever more rarely
+  CHECK(a.longest() > before);
+}
+
+TEST_CASE("a session is in vain when it sent and nothing was acknowledged", "[uplink]") {
+  attempts a;
+  a.r.established(a.now);
+  CHECK_FALSE(a.r.in_vain());
+  a.r.sent();
+  CHECK(a.r.in_vain());
+  a.r.acknowledged();
+  CHECK_FALSE(a.r.in_vain());
+  a.r.established(a.now);
+  CHECK_FALSE(a.r.in_vain());
 }
 
 TEST_CASE("without quick attempts the ladder begins at once", "[uplink]") {
