@@ -161,14 +161,15 @@ std::optional<std::string_view> raw_file::long_value(const node& n, std::uint64_
   return value_;
 }
 
-// Returns whether nobody had one of them.
+// Returns whether nobody had one of them. Behind the first that somebody had it takes none: each of many values may
+// claim the whole file.
 bool raw_file::take_pages(std::uint64_t first, std::uint64_t count) {
-  bool alone = true;
   for (auto page = first; page < first + count; ++page) {
-    alone = alone && !seen_[page];
+    if (seen_[page])
+      return false;
     seen_[page] = true;
   }
-  return alone;
+  return true;
 }
 
 bool raw_file::walk(const database& d, const visitor& visit) { return walk(d, visit, order::bytes); }
