@@ -54,7 +54,9 @@ public:
   /// By name, as the newer meta page has them. Where it is not sound or leads to none (newest() is false then), what is
   /// believed is the one that `worth` gives the most: of the other meta page's, and of pages that look like its leaf.
   using databases = std::map<std::string, database>;
-  databases tables(const std::function<std::uint64_t(const databases&)>& worth, const stopper& stop);
+  /// Such pages may be anywhere in the file: with `older_will_do` only where neither meta page leads to a list.
+  databases tables(const std::function<std::uint64_t(const databases&)>& worth, const stopper& stop,
+                   bool older_will_do = false);
   bool newest() const noexcept { return newest_; }
 
   using visitor = std::function<void(std::string_view key, std::string_view value)>;

@@ -92,10 +92,11 @@ raw_file::databases raw_file::of_meta_pages(const std::function<std::uint64_t(co
 }
 
 raw_file::databases raw_file::tables(const std::function<std::uint64_t(const databases&)>& worth,
-                                     const stopper& stop) {
+                                     const stopper& stop, bool older_will_do) {
   std::uint64_t most = 0;
   auto best = of_meta_pages(worth, most, stop);
-  for (std::uint64_t number = 2; !newest_ && number < pages_ && !ended(stop); ++number)
+  const bool enough = newest_ || (older_will_do && most > 0);
+  for (std::uint64_t number = 2; !enough && number < pages_ && !ended(stop); ++number)
     if (const auto p = read(number, true))
       if (auto found = named_in(*p, false); !found.empty()) {
         const auto w = worth(found);

@@ -36,7 +36,8 @@ public:
       : o_(o), file_(o.file), copy_(o.into, most_growth * fs::file_size(o.file) + spare_bytes) {}
 
   salvaged work() {
-    tables_ = file_.tables([&](auto& found) { return worth(file_, found, stop_); }, stop_);
+    const auto looked = o_.stop_looking ? o_.stop_looking : stop_;
+    tables_ = file_.tables([&](auto& found) { return worth(file_, found, looked); }, looked, o_.rows_only);
     if (tables_.contains("origins"))
       throw storage::error(EINVAL, fmt::format("failed to salvage {}: it is a collector's archive", o_.file));
     if (tables_.empty())
