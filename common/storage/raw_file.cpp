@@ -161,26 +161,24 @@ std::optional<std::string_view> raw_file::long_value(const node& n, std::uint64_
   return value_;
 }
 
-// Returns whether nobody had one of them.
+// Returns whether nobody had one of them. Behind the first that somebody had it takes none: each of many values may
+// claim the whole file.
 bool raw_file::take_pages(std::uint64_t first, std::uint64_t count) {
-  bool alone = true;
   for (auto page = first; page < first + count; ++page) {
-    alone = alone && !seen_[page];
+    if (seen_[page])
+      return false;
     seen_[page] = true;
   }
-  return alone;
+  return true;
 }
 
-bool raw_file::walk(const database& d, const visitor& visit) { return walk(d, visit, order::bytes); }
+bool raw_file::walk(const database& d, const visitor& visit, const stopper& stop) {
+  return walk(d, {.visit = visit, .stop = stop});
+}
 
-bool raw_file::walk(const database& d, const visitor& visit, order by) {
+bool raw_file::walk(const database& d, course way) {
   counted_ = {};
-  bool go_on = true;
-  const auto counted = [&](std::string_view key, std::string_view value) {
-    ++counted_.entries;
-    return visit(key, value);
-  };
-  const bool all = d.root == no_page || (descend(d.root, {}, std::nullopt, 0, counted, by, go_on) && go_on);
+  const bool all = d.root == no_page || (descend(d.root, {}, std::nullopt, 0, way) && !way.stopped);
   return all && d.plain && counted_ == d.says;
 }
 
@@ -191,8 +189,8 @@ bool raw_file::before(std::string_view a, std::string_view b, order by) {
 }
 
 bool raw_file::descend(std::uint64_t number, std::string_view from, std::optional<std::string_view> to, unsigned depth,
-                       const visitor& visit, order by, bool& go_on) {
-  if (depth > most_depth || number >= end_ || seen_[number])
+                       course& way) {
+  if (depth > most_depth || number >= end_ || seen_[number] || !way.goes_on())
     return false;
   const auto p = read(number);
   if (!p)
@@ -204,11 +202,11 @@ bool raw_file::descend(std::uint64_t number, std::string_view from, std::optiona
   bool all_in_place = true;
   auto last = std::string(from);
   bool first = true;
-  for (std::size_t i = 0; i < p->nodes.size() && go_on; ++i) {
+  for (std::size_t i = 0; i < p->nodes.size() && !way.stopped; ++i) {
     auto& n = p->nodes[i];
     const auto key = p->flags == branch && i == 0 ? from : n.key;  // the first key of a branch means "from the left"
-    const bool ascends = first ? !before(key, last, by) : before(last, key, by);
-    if (!ascends || (to && !before(key, *to, by))) {
+    const bool ascends = first ? !before(key, last, way.by) : before(last, key, way.by);
+    if (!ascends || (to && !before(key, *to, way.by))) {
       all_in_place = whole = false;
       continue;
     }
@@ -216,10 +214,11 @@ bool raw_file::descend(std::uint64_t number, std::string_view from, std::optiona
     last = key;
     if (p->flags == branch) {
       const auto end = i + 1 < p->nodes.size() ? std::optional(p->nodes[i + 1].key) : to;
-      whole = descend(n.child, key, end, depth + 1, visit, by, go_on) && whole;
-    } else if (const auto value = value_of(n)) {
+      whole = descend(n.child, key, end, depth + 1, way) && whole;
+    } else if (const auto value = (n.flags & big_value) == 0 || way.goes_on() ? value_of(n) : std::nullopt) {
       whole = whole && (n.flags & ~big_value) == kind_;
-      go_on = visit(n.key, *value);
+      ++counted_.entries;
+      way.visit(n.key, *value);
     } else {
       whole = false;
     }
@@ -229,13 +228,20 @@ bool raw_file::descend(std::uint64_t number, std::string_view from, std::optiona
   return whole;
 }
 
-// Between two leaves may lie gigabytes of long values.
-void raw_file::strays(const visitor& visit, bool all, const std::function<bool()>& stop) {
-  for (std::uint64_t number = 2; number < pages_ && !(number % 256 == 0 && stop && stop()); ++number) {
-    const auto p = seen_[number] && !all ? std::nullopt : read(number, true);
-    for (std::size_t i = 0; p && i < p->nodes.size(); ++i)
-      if (const auto value = value_of(p->nodes[i]); value && !visit(p->nodes[i].key, *value))
+void raw_file::strays(const visitor& visit, bool all, const stopper& stop) {
+  for (std::uint64_t number = 2; number < pages_; ++number) {
+    if (seen_[number] && !all)
+      continue;
+    if (ended(stop))
+      return;
+    const auto p = read(number, true);
+    for (std::size_t i = 0; p && i < p->nodes.size(); ++i) {
+      const auto& n = p->nodes[i];
+      if ((n.flags & big_value) != 0 && ended(stop))
         return;
+      if (const auto value = value_of(n))
+        visit(n.key, *value);
+    }
   }
 }
 
@@ -247,30 +253,29 @@ bool raw_file::ours(const databases& found) {
   return most_of({"meta", "classes", "producers", "delivery"}) || most_of({"meta", "origins", "batches", "arrivals"});
 }
 
-bool raw_file::sound(const std::function<bool()>& stop) {
+bool raw_file::sound(const stopper& stop) {
   return looks_sound(stop) || failed_ != 0;  // what the disk did not give once, it may give the next time
 }
 
-bool raw_file::looks_sound(const std::function<bool()>& stop) {
+bool raw_file::looks_sound(const stopper& stop) {
   std::uint64_t most = 0;
-  const auto all = of_meta_pages([](auto& found) { return ours(found) ? 1 : 0; }, most);
+  const auto all = of_meta_pages([](auto& found) { return ours(found) ? 1 : 0; }, most, stop);
   if (!ours(all))
     return true;
   if (!newest_)
     return false;
   end_ = std::min(pages_, last_page_ + 1);
   bool stopped = false;
-  std::uint64_t n = 0;
-  const auto hurried = [&] { return stopped = stopped || stop(); };
-  const auto pass = [&](std::string_view, std::string_view) { return !(++n % 256 == 0 && hurried()); };
+  const stopper hurried = [&] { return stopped = stopped || stop(); };
+  const visitor pass = [](std::string_view, std::string_view) {};
   bool whole = true;
   for (auto& [name, where] : all) {
     look_ = name == "batches" || name.starts_with("class/") ? look::keys : look::rows;
-    whole = walk(where, pass) && whole;
+    whole = walk(where, pass, hurried) && whole;
   }
   look_ = look::rows;
   kind_ = sub_database;
-  whole = walk(*main_, pass) && whole;
+  whole = walk(*main_, pass, hurried) && whole;
   kind_ = 0;
   whole = walk_free(hurried) == free_list::sound && whole;
   end_ = pages_;

@@ -49,32 +49,34 @@ public:
     size says{};
     bool plain = true;  ///< its flags are those of a table of ours
   };
+  /// True: no more. Asked before each page is read, for on a bad disk each may take seconds.
+  using stopper = std::function<bool()>;
   /// By name, as the newer meta page has them. Where it is not sound or leads to none (newest() is false then), what is
   /// believed is the one that `worth` gives the most: of the other meta page's, and of pages that look like its leaf.
   using databases = std::map<std::string, database>;
-  /// Looking for such pages ends when `stop` says so.
-  databases tables(const std::function<std::uint64_t(const databases&)>& worth, const std::function<bool()>& stop);
+  /// Such pages may be anywhere in the file: with `older_will_do` only where neither meta page leads to a list.
+  databases tables(const std::function<std::uint64_t(const databases&)>& worth, const stopper& stop,
+                   bool older_will_do = false);
   bool newest() const noexcept { return newest_; }
 
-  /// False: enough.
-  using visitor = std::function<bool(std::string_view key, std::string_view value)>;
+  using visitor = std::function<void(std::string_view key, std::string_view value)>;
   /// Every entry that can be read, in order. Returns whether these are all, and the record is right.
-  bool walk(const database& d, const visitor& visit);
+  bool walk(const database& d, const visitor& visit, const stopper& stop = {});
   /// Of the list of free pages. Unusable: not all of it could be read, or is in order and in the file. In use: it is in
   /// order, but some of it had been walked: what was walked is older than the list, or a number in it is not right.
   enum class free_list { sound, in_use, unusable };
   /// What is free counts as walked.
-  free_list walk_free(const std::function<bool()>& stop = {});
+  free_list walk_free(const stopper& stop = {});
   /// After walk_free(): whether a page of that table's keys is in the list. A table of the last commit has none there.
-  bool leads_to_free(const database& d) const;
+  bool leads_to_free(const database& d, const stopper& stop = {}) const;
   /// Entries of leaves that no walk has come to: of a table whose branches are damaged. Or of all there are: a walk
-  /// from a page that is another's by now has come to the wrong ones. Ends when `visit` or `stop` says so.
-  void strays(const visitor& visit, bool all, const std::function<bool()>& stop);
+  /// from a page that is another's by now has come to the wrong ones.
+  void strays(const visitor& visit, bool all, const stopper& stop);
   /// Whether LMDB can be let into the file, as far as that is seen before `stop` says so: every page of keys, every
   /// record of a table, the headers of long rows, the list of free pages. Batches have checksums of their own, and are
   /// not read. A file that the disk does not give (read_error()) is not called damaged: a bus that is reset, or a mount
   /// that went, says nothing of what is written there.
-  bool sound(const std::function<bool()>& stop);
+  bool sound(const stopper& stop);
   /// errno of a read that failed, the last one's; 0: none did.
   int read_error() const noexcept { return failed_; }
 
@@ -105,17 +107,26 @@ private:
   /// Order of keys: LMDB's own list of free pages has numbers in the machine's byte order.
   enum class order { bytes, numbers };
   static bool before(std::string_view a, std::string_view b, order by);
-  bool walk(const database& d, const visitor& visit, order by);
+  struct course {
+    const visitor& visit;
+    const stopper& stop;
+    order by = order::bytes;
+    bool stopped = false;
+    bool goes_on() { return !(stopped = stopped || ended(stop)); }
+  };
+  static bool ended(const stopper& stop) { return stop && stop(); }
+  bool walk(const database& d, course way);
   bool descend(std::uint64_t number, std::string_view from, std::optional<std::string_view> to, unsigned depth,
-               const visitor& visit, order by, bool& go_on);
+               course& way);
   static bool apart(std::vector<std::pair<std::size_t, std::size_t>> places);
   bool usable(std::string_view list);
-  bool looks_sound(const std::function<bool()>& stop);
+  bool looks_sound(const stopper& stop);
   static bool ours(const databases& found);
   static database described(std::string_view record);
   databases named_in(const page& p, bool nothing_else) const;
-  databases named_below(std::uint64_t root) const;
-  databases of_meta_pages(const std::function<std::uint64_t(const databases&)>& worth, std::uint64_t& most);
+  databases named_below(std::uint64_t root, const stopper& stop) const;
+  databases of_meta_pages(const std::function<std::uint64_t(const databases&)>& worth, std::uint64_t& most,
+                          const stopper& stop);
 
   reader how_;
   int fd_ = -1;

@@ -25,16 +25,13 @@ bool raw_file::usable(std::string_view list) {
 }
 
 // Apart from what the tables have: what both have says that they are not of one commit, not that the list is wrong.
-raw_file::free_list raw_file::walk_free(const std::function<bool()>& stop) {
+raw_file::free_list raw_file::walk_free(const stopper& stop) {
   if (!free_)
     return free_list::unusable;
   const auto used = std::exchange(seen_, std::vector<bool>(pages_));
   bool good = true;
-  std::uint64_t n = 0;
-  const bool all = walk(*free_, [&](std::string_view, std::string_view list) {
-    good = usable(list) && good;
-    return !(stop && ++n % 256 == 0 && stop());
-  }, order::numbers);
+  const visitor look = [&](std::string_view, std::string_view list) { good = usable(list) && good; };
+  const bool all = walk(*free_, {.visit = look, .stop = stop, .by = order::numbers});
   free_pages_ = seen_;
   bool in_use = false;
   for (std::uint64_t number = 0; number < pages_; ++number) {
@@ -44,7 +41,7 @@ raw_file::free_list raw_file::walk_free(const std::function<bool()>& stop) {
   return !all || !good ? free_list::unusable : in_use ? free_list::in_use : free_list::sound;
 }
 
-bool raw_file::leads_to_free(const database& d) const {
+bool raw_file::leads_to_free(const database& d, const stopper& stop) const {
   std::vector<bool> been(pages_);
   std::vector<std::uint64_t> next{d.root};
   for (auto most = d.says.branches + d.says.leaves; most > 0 && !next.empty();) {
@@ -54,6 +51,8 @@ bool raw_file::leads_to_free(const database& d) const {
       continue;
     if (free_pages_[number])
       return true;
+    if (ended(stop))
+      return false;
     been[number] = true;
     --most;
     if (const auto p = read(number); p && p->flags == branch)

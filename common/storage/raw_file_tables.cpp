@@ -35,11 +35,11 @@ raw_file::databases raw_file::named_in(const page& p, bool nothing_else) const {
   return out;
 }
 
-raw_file::databases raw_file::named_below(std::uint64_t root) const {
+raw_file::databases raw_file::named_below(std::uint64_t root, const stopper& stop) const {
   databases out;
   unsigned most = most_name_pages;
   const std::function<void(std::uint64_t, unsigned)> look = [&](std::uint64_t number, unsigned depth) {
-    const auto p = depth <= 3 && most-- > 0 ? read(number) : std::nullopt;
+    const auto p = depth <= 3 && most-- > 0 && !ended(stop) ? read(number) : std::nullopt;
     if (p && p->flags == leaf)
       out.merge(named_in(*p, true));
     for (std::size_t i = 0; p && p->flags == branch && i < p->nodes.size(); ++i)
@@ -53,7 +53,7 @@ raw_file::databases raw_file::named_below(std::uint64_t root) const {
 // The newer one's, if it leads to any. Where the two are not of transactions that follow each other, either number may
 // be what the disk changed: then it is what is worth more.
 raw_file::databases raw_file::of_meta_pages(const std::function<std::uint64_t(const databases&)>& worth,
-                                            std::uint64_t& most) {
+                                            std::uint64_t& most, const stopper& stop) {
   struct start {
     std::uint64_t transaction;
     std::uint64_t last_page;
@@ -63,7 +63,8 @@ raw_file::databases raw_file::of_meta_pages(const std::function<std::uint64_t(co
   std::vector<start> starts;
   for (std::uint64_t number : {0U, 1U}) {
     std::string meta(header_bytes + 136, '\0');
-    if (read_all(meta.data(), meta.size(), number * page_bytes_) && at<std::uint32_t>(meta, 16) == magic)
+    if (!ended(stop) && read_all(meta.data(), meta.size(), number * page_bytes_)
+        && at<std::uint32_t>(meta, 16) == magic)
       starts.push_back({at<std::uint64_t>(meta, 144), at<std::uint64_t>(meta, 136),
                         described(std::string_view(meta).substr(88)), described(std::string_view(meta).substr(40))});
   }
@@ -73,7 +74,7 @@ raw_file::databases raw_file::of_meta_pages(const std::function<std::uint64_t(co
   const bool in_turn = starts.size() == 2 && starts[0].transaction - starts[1].transaction == 1;
   databases best;
   for (auto& s : starts) {
-    auto found = named_below(s.main.root);
+    auto found = named_below(s.main.root, stop);
     const auto w = worth(found);
     seen_.assign(pages_, false);  // it may have walked
     if (w <= most)
@@ -91,10 +92,11 @@ raw_file::databases raw_file::of_meta_pages(const std::function<std::uint64_t(co
 }
 
 raw_file::databases raw_file::tables(const std::function<std::uint64_t(const databases&)>& worth,
-                                     const std::function<bool()>& stop) {
+                                     const stopper& stop, bool older_will_do) {
   std::uint64_t most = 0;
-  auto best = of_meta_pages(worth, most);
-  for (std::uint64_t number = 2; !newest_ && number < pages_ && !(number % 256 == 0 && stop && stop()); ++number)
+  auto best = of_meta_pages(worth, most, stop);
+  const bool enough = newest_ || (older_will_do && most > 0);
+  for (std::uint64_t number = 2; !enough && number < pages_ && !ended(stop); ++number)
     if (const auto p = read(number, true))
       if (auto found = named_in(*p, false); !found.empty()) {
         const auto w = worth(found);

@@ -7,6 +7,7 @@
 #include <google/protobuf/message.h>
 #include <lmdb.h>
 
+#include <cstdint>
 #include <endian.h>
 #include <memory>
 
@@ -37,7 +38,7 @@ std::string seal(std::string_view table, std::string_view key, const google::pro
 }
 
 bool unseal(std::string_view table, std::string_view key, std::string_view bytes, google::protobuf::Message& row) {
-  if (!row.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())))
+  if (bytes.size() > INT32_MAX || !row.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())))
     return false;
   const auto* field = row.GetDescriptor()->FindFieldByNumber(checksum_field);
   if (!row.GetReflection()->HasField(row, field))

@@ -36,7 +36,8 @@ public:
       : o_(o), file_(o.file), copy_(o.into, most_growth * fs::file_size(o.file) + spare_bytes) {}
 
   salvaged work() {
-    tables_ = file_.tables([this](auto& found) { return worth(file_, found); }, [this] { return stopped(); });
+    const auto looked = o_.stop_looking ? o_.stop_looking : stop_;
+    tables_ = file_.tables([&](auto& found) { return worth(file_, found, looked); }, looked, o_.rows_only);
     if (tables_.contains("origins"))
       throw storage::error(EINVAL, fmt::format("failed to salvage {}: it is a collector's archive", o_.file));
     if (tables_.empty())
@@ -45,14 +46,11 @@ public:
       out_.problems.emplace_back("its newest list of tables cannot be read: the last commit may be missing, or one "
                                  "that never happened be believed");
     mend_row_tables(tables_);
-    rows_.read(file_, tables_, [this] { return stopped(); });
+    rows_.read(file_, tables_, stop_);
     if (!o_.rows_only)
       read_batches();
     else if (look_for_older(); producers_older_ || rows_.is_bad("producers"))
-      file_.strays([this](std::string_view key, std::string_view value) {
-        take_producer(key, value);
-        return !stopped();
-      }, true, [this] { return stopped(); });
+      file_.strays([this](auto key, auto value) { take_producer(key, value); }, true, stop_);
     rows_.tell_doubt();
     write_rows();
     copy_.commit();
@@ -71,11 +69,6 @@ private:
     read_strays();
     for (auto& [name, lane] : out_.classes)
       close(name, lane);
-  }
-
-  bool stopped() {
-    go_on_ = go_on_ && !(o_.stop && o_.stop());
-    return !go_on_;
   }
 
   void read_confirmed() {
@@ -127,8 +120,7 @@ private:
     out_.classes[name];
     const bool whole = file_.walk(where, [&](std::string_view key, std::string_view value) {
       take(name, key, value, true);
-      return !stopped();
-    });
+    }, stop_);
     if (!whole)
       torn_.push_back(name);
   }
@@ -157,8 +149,7 @@ private:
         take(name, key, value, false);
       if (stale_)
         take_row(key, value);
-      return !stopped();
-    }, stale_ || unnamed_, [this] { return stopped(); });
+    }, stale_ || unnamed_, stop_);
     for (auto& [name, head] : stray_heads_)
       if (head == out_.classes[name].head)
         out_.problems.push_back(fmt::format("class {}: seq {} is known from a page that nothing leads to, and may "
@@ -168,11 +159,11 @@ private:
   // Each by its own pages: of a commit that never happened pages are left as well, and of a table that is the last
   // commit's nothing newer can be found.
   void look_for_older() {
-    free_ = file_.newest() ? file_.walk_free([this] { return stopped(); }) : free_list::unusable;
+    free_ = file_.newest() ? file_.walk_free(stop_) : free_list::unusable;
     const auto older = [this](const char* name) {
       const auto where = tables_.find(name);
       return !file_.newest()
-             || (free_ == free_list::in_use && where != tables_.end() && file_.leads_to_free(where->second));
+             || (free_ == free_list::in_use && where != tables_.end() && file_.leads_to_free(where->second, stop_));
     };
     producers_older_ = older("producers");
     classes_older_ = older("classes");
@@ -290,6 +281,7 @@ private:
   salvaged out_;
   salvage_rows rows_{out_.problems};
   bool go_on_ = true;
+  const std::function<bool()> stop_ = [this] { return !(go_on_ = go_on_ && !(o_.stop && o_.stop())); };
 };
 
 } // namespace

@@ -20,6 +20,8 @@ struct salvage_options {
   /// Of a class that is not here all that ever confirmed any of it count.
   std::map<std::string, std::set<std::string>> wanted{};
   std::function<bool()> stop{};         ///< true: it takes too long
+  /// The same of looking for a list of tables, so that time is left to read what that leads to; empty: as `stop`.
+  std::function<bool()> stop_looking{};
   bool rows_only = false;               ///< no batches, for a store in which numbers begin again
 };
 

@@ -13,7 +13,8 @@
 
 namespace holdfast::store {
 
-std::uint64_t worth(storage::raw_file& file, const storage::raw_file::databases& found) {
+std::uint64_t worth(storage::raw_file& file, const storage::raw_file::databases& found,
+                    const std::function<bool()>& stop) {
   if (!found.contains("meta") && !found.contains("classes"))
     return 0;
   std::uint64_t sum = 1;
@@ -22,13 +23,12 @@ std::uint64_t worth(storage::raw_file& file, const storage::raw_file::databases&
       v1::ClassRow row;
       const auto more = storage::unseal("classes", key, value, row) ? row.last_seq() : 0;
       sum += std::min(more, UINT64_MAX - sum);
-      return true;
-    });
+    }, stop);
   return sum;
 }
 
 void salvage_rows::read(storage::raw_file& file, const storage::raw_file::databases& tables,
-                        const std::function<bool()>& stopped) {
+                        const std::function<bool()>& stop) {
   for (const std::string name : row_tables) {
     const auto where = tables.find(name);
     auto& rows = rows_[name];
@@ -39,8 +39,7 @@ void salvage_rows::read(storage::raw_file& file, const storage::raw_file::databa
         rows.emplace(key, value);
       else if (row)
         bad(name, fmt::format("{}: the row of \"{}\" is not what was written", name, key));
-      return !stopped();
-    });
+    }, stop);
     if (!whole && !is_bad(name))
       bad(name, fmt::format("{}: not all rows can be read", name));
   }

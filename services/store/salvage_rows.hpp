@@ -21,7 +21,7 @@ public:
   /// What is not sound is told there, a line each.
   explicit salvage_rows(std::vector<std::string>& problems) : problems_(problems) {}
 
-  void read(storage::raw_file& file, const storage::raw_file::databases& tables, const std::function<bool()>& stopped);
+  void read(storage::raw_file& file, const storage::raw_file::databases& tables, const std::function<bool()>& stop);
   /// A row of a table is not to be believed, or all of them cannot be read.
   void bad(const std::string& table, std::string problem);
   bool is_bad(const std::string& table) const { return bad_.contains(table); }
@@ -54,7 +54,8 @@ private:
 storage::stored_batch damaged_gap(std::uint64_t records);
 
 /// Of many copies of the list of tables the newest knows the highest numbers.
-std::uint64_t worth(storage::raw_file& file, const storage::raw_file::databases& found);
+std::uint64_t worth(storage::raw_file& file, const storage::raw_file::databases& found,
+                    const std::function<bool()>& stop);
 
 /// Whether an entry of some leaf is a row of that table. Without a checksum it may be anything.
 template <class Row> bool is_row_of(const char* table, std::string_view key, std::string_view value, Row& row) {

@@ -8,19 +8,25 @@
 #include <chrono>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <stdexcept>
 
 namespace holdfast::store {
 
 namespace {
 
-constexpr auto rows_time = std::chrono::seconds(1);  // there are few, but looking for them may read the whole file
+constexpr std::chrono::milliseconds rows_time{1000};  // there are few, but looking for them may read the whole file
+
+std::function<bool()> over(std::chrono::milliseconds time) {
+  const auto until = std::chrono::steady_clock::now() + time;
+  return [until] { return std::chrono::steady_clock::now() > until; };
+}
 
 salvaged take_rows(salvage_options o) {
   std::filesystem::remove_all(o.into);  // what was begun takes room
-  const auto until = std::chrono::steady_clock::now() + rows_time;
   o.rows_only = true;
-  o.stop = [until] { return std::chrono::steady_clock::now() > until; };
+  o.stop = over(rows_time);
+  o.stop_looking = over(rows_time / 2);
   return salvage(o);
 }
 

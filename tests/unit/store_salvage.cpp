@@ -5,6 +5,7 @@
 
 #include <cstring>
 #include <sstream>
+#include <sys/mman.h>
 
 using namespace store_test;
 
@@ -55,6 +56,18 @@ TEST_CASE("a row is believed where it was written, whole; without a checksum it 
   CHECK(believed == 0);
   CHECK(storage::unseal("producers", "p", row.SerializeAsString(), read));
   CHECK(storage::seal("producers", "p", read) == sealed);
+}
+
+TEST_CASE("a row longer than Protobuf takes is not believed for its beginning", "[storage]") {
+  v1::ProducerRow row;
+  row.set_last_seq(77);
+  const auto plain = row.SerializeAsString();
+  const auto bytes = (std::size_t{1} << 32) + plain.size();
+  void* const room = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  REQUIRE(room != MAP_FAILED);
+  std::memcpy(room, plain.data(), plain.size());
+  CHECK_FALSE(storage::unseal("producers", "p", {static_cast<const char*>(room), bytes}, row));
+  ::munmap(room, bytes);
 }
 
 TEST_CASE("confirmed ranges that cannot be are not believed: the records stay and are offered", "[store]") {
