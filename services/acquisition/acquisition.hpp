@@ -44,11 +44,14 @@ struct received { std::shared_ptr<conversation> from; timestamp at; blob bytes; 
 struct went_idle { std::shared_ptr<conversation> from; timestamp at; };
 struct disconnected { std::shared_ptr<conversation> from; std::string why; };
 /// Nobody waits for these: a full window drops them.
-/// `lost`: the kernel dropped so many before this one.
-struct datagram { timestamp at; blob bytes; std::string peer; std::uint32_t lost; };
+struct datagram { timestamp at; blob bytes; std::string peer; };
+/// The kernel had no room for so many datagrams, which would have come here.
+struct unheard { std::uint32_t count; };
 struct sampled { std::vector<sample> samples; };
 /// The intake could not do its work; it tries again by itself.
 struct intake_state { std::string component, state, detail; bool healthy; };
+/// The intake was stopped; nothing comes behind this.
+struct intake_ended {};
 
 struct context {
   service::runtime& rt;
@@ -72,5 +75,7 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(holdfast::acquisition::received)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(holdfast::acquisition::went_idle)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(holdfast::acquisition::disconnected)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(holdfast::acquisition::datagram)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(holdfast::acquisition::unheard)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(holdfast::acquisition::sampled)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(holdfast::acquisition::intake_state)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(holdfast::acquisition::intake_ended)

@@ -42,6 +42,7 @@ public:
 private:
   void begin(const timestamp& at, bool synchronised);
   std::uint32_t stream_index(std::string_view name);
+  void make_room(std::size_t more);
 
   std::string boot_id_;
   std::size_t expected_bytes_;

@@ -15,7 +15,7 @@ class intake {
 public:
   virtual ~intake() = default;
   virtual void start() = 0;
-  /// Takes no new data; what was read before still arrives. Idempotent.
+  /// Takes no new data; what was read before still arrives, and then `intake_ended`. Idempotent.
   virtual void stop() = 0;
 };
 

@@ -42,7 +42,10 @@ public:
     to_->send(intake_state{"source:" + name_, "polling", {}, true});
     master_.start();
   }
-  void stop() override { master_.stop(); }
+  void stop() override {
+    master_.stop();
+    to_->send(intake_ended{});
+  }
 
 private:
   std::shared_ptr<actor::slot> to_;
@@ -71,6 +74,7 @@ public:
     wake_.notify_all();
     if (thread_.joinable())
       thread_.join();
+    setup_.to->send(intake_ended{});
   }
 
 private:

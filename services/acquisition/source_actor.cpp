@@ -145,16 +145,15 @@ void source_state::stop() {
   stopping = true;
   stop_by = clock::now() + drain_deadline;
   intake->stop();
-  tell_gaps();
-  close_batch();
   quit_if_drained();
 }
 
 void source_state::quit_if_drained() {
   if (!stopping)
     return;
+  tell_gaps();
   close_batch();
-  if (store->settled())
+  if (heard_all && store->settled())
     return self->quit();
   if (clock::now() < stop_by)
     return;
@@ -183,6 +182,7 @@ caf::behavior source(caf::stateful_actor<source_state>* self, std::shared_ptr<co
     [self](const received& r) { self->state.on_received(r); },
     [self](const from_store& m) { self->state.on_store(*m.message); },
     [self](const datagram& d) { self->state.on_datagram(d); },
+    [self](const unheard& u) { self->state.records->lost(u.count); },
     [self](const sampled& s) { self->state.on_sampled(s); },
     [self](const linger_due& l) {
       if (l.batch == self->state.batch_number)
@@ -195,6 +195,10 @@ caf::behavior source(caf::stateful_actor<source_state>* self, std::shared_ptr<co
       self->state.carry_out(self->state.store->reachable(t.yes, clock::now()));
     },
     [self](const intake_state& i) { self->state.ctx->rt.set_state(i.component, i.state, i.detail, i.healthy); },
+    [self](const intake_ended&) {
+      self->state.heard_all = self->state.stopping;  // that of an earlier life says it too
+      self->state.quit_if_drained();
+    },
     [self](const greet_due&) { self->state.carry_out(self->state.store->tick(clock::now())); },
     [self](caf::tick_atom) {
       self->state.on_tick();

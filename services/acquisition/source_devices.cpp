@@ -74,8 +74,6 @@ void source_state::on_disconnected(const disconnected& d) {
 
 void source_state::on_datagram(const datagram& d) {
   const auto limit = std::get<config::udp_server_source>(settings.kind).max_datagram.count;
-  if (d.lost > 0)
-    records->lost(d.lost);
   if (d.bytes.size() > limit)
     take_oversize(d.at, d.bytes.size(), d.peer);
   else

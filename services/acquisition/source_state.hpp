@@ -52,6 +52,7 @@ struct source_state {
   bool lingering = false;
   std::uint64_t confirmed = 0;            // last count written to the device
   bool stopping = false;
+  bool heard_all = false;                 // stopping, and the intake brings nothing more
   producer::clock::time_point stop_by{};
 
   void open();

@@ -6,8 +6,10 @@
 #include <boost/asio/steady_timer.hpp>
 #include <fmt/format.h>
 
+#include <linux/sock_diag.h>
 #include <sys/socket.h>
 
+#include <array>
 #include <cstring>
 #include <string_view>
 
@@ -59,6 +61,7 @@ public:
   }
 
   void stop() {
+    tell_dropped();
     error_code ignored;
     socket_.close(ignored);
     timer_.cancel();
@@ -72,22 +75,29 @@ private:
   // A SOURCE that is slower than the network must not be given more than it can work off: its heartbeat stands behind
   // what is in its mailbox. Above the limit datagrams wait in the kernel, which drops and counts.
   void receive() {
-    if (on_way_.full())
-      return after_pause();
     socket_.async_wait(udp::socket::wait_read, [self = shared_from_this()](error_code ec) {
       if (ec == boost::asio::error::operation_aborted || ec == boost::asio::error::bad_descriptor)
         return;
-      for (int n = 0; n < datagrams_per_turn && !self->on_way_.full() && self->take_one(); ++n)
-        ;
-      self->receive();
+      self->take_turn();
     });
   }
 
-  void after_pause() {
-    timer_.expires_after(look_again);
+  // Reads until nothing waits. Only then the socket is waited for: the end of a burst may be what the kernel dropped,
+  // no other datagram comes to tell it, and a socket that is empty has no more to drop.
+  void take_turn() {
+    for (int n = 0; n < datagrams_per_turn && !on_way_.full(); ++n)
+      if (!take_one()) {
+        tell_dropped();
+        return receive();
+      }
+    after(on_way_.full() ? look_again : 0ms);
+  }
+
+  void after(std::chrono::milliseconds pause) {
+    timer_.expires_after(pause);
     timer_.async_wait([self = shared_from_this()](error_code ec) {
       if (!ec)
-        self->receive();
+        self->take_turn();
     });
   }
 
@@ -107,21 +117,36 @@ private:
     if (size < 0)
       return false;
     from_.resize(m.msg_namelen);
+    tell_dropped_before(m);
     setup_.to->send(datagram{now(), on_way_.take(std::string_view(buffer_.data(), static_cast<std::size_t>(size))),
-                             fmt::format("{}:{}", from_.address().to_string(), from_.port()), dropped_before(m)});
+                             fmt::format("{}:{}", from_.address().to_string(), from_.port())});
     return true;
   }
 
-  // The count is the socket's, 32 bits wide, and comes with a datagram once it is not 0.
-  std::uint32_t dropped_before(msghdr& m) {
+  // As it was when this datagram was queued; comes with one once it is not 0.
+  void tell_dropped_before(msghdr& m) {
     for (auto* c = CMSG_FIRSTHDR(&m); c != nullptr; c = CMSG_NXTHDR(&m, c)) {
       if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SO_RXQ_OVFL)
         continue;
       std::uint32_t total = 0;
       std::memcpy(&total, CMSG_DATA(c), sizeof total);
-      return total - std::exchange(dropped_, total);
+      tell_dropped(total);
     }
-    return 0;
+  }
+
+  // As it is now: the same count.
+  void tell_dropped() {
+    std::array<std::uint32_t, SK_MEMINFO_VARS> info{};
+    socklen_t size = sizeof info;
+    if (::getsockopt(socket_.native_handle(), SOL_SOCKET, SO_MEMINFO, info.data(), &size) == 0 && size == sizeof info)
+      tell_dropped(info[SK_MEMINFO_DROPS]);
+  }
+
+  // The count is the socket's, 32 bits wide, and goes round. One that a datagram brings may be older than what is told.
+  void tell_dropped(std::uint32_t total) {
+    if (static_cast<std::int32_t>(total - dropped_) <= 0)
+      return;
+    setup_.to->send(unheard{total - std::exchange(dropped_, total)});
   }
 
   intake_setup setup_;

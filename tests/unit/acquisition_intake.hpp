@@ -25,6 +25,7 @@ struct source {
   struct brought {
     std::string said;
     std::uint64_t datagrams = 0, bytes = 0, lost = 0;
+    bool ended = false;
   };
 
   temporary_directory dir;
@@ -46,8 +47,9 @@ struct source {
         [got](const acquisition::datagram& d) {
           ++got->datagrams;
           got->bytes += d.bytes.size();
-          got->lost += d.lost;
         },
+        [got](const acquisition::unheard& u) { got->lost += u.count; },
+        [got](const acquisition::intake_ended&) { got->ended = true; },
         [got](const acquisition::intake_state& s) { got->said += s.state + " " + s.detail + ";"; },
       };
     }, 0));
@@ -79,8 +81,7 @@ struct source {
     for (int n = 0; n < 3; ++n)
       rt.io().run_and_wait([] {});
   }
-
-private:
+  /// A gateway that runs there.
   static holdfast::config::gateway in(const std::string& directory) {
     std::filesystem::create_directories(directory);
     holdfast::config::gateway g;
