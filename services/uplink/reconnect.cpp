@@ -19,6 +19,8 @@ bool reconnect::stood(time_point now) const {
 
 void reconnect::lost(time_point now) {
   const bool session = std::exchange(standing_, false);
+  if (session && sent_)
+    vain_ = !useful_;
   if (session && stood(now))
     return begin();
   attempts_ += session ? 0 : 1;

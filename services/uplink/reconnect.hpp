@@ -28,8 +28,9 @@ public:
   void sent() noexcept { sent_ = true; }
   /// The other end has stored something that it was sent in this session.
   void acknowledged() noexcept { useful_ = standing_; }
-  /// What was sent in this session has brought nothing: another, at once, would not either.
-  bool in_vain() const noexcept { return sent_ && !useful_; }
+  /// What is sent brings nothing, in this session as in the one before: another, at once, would not either. One alone
+  /// may be an outage that met a standby at its first batch.
+  bool in_vain() const noexcept { return sent_ && !useful_ && vain_; }
   /// It ended, or an attempt failed.
   void lost(time_point now);
   /// Wait before the next attempt; `chance` in [0, 1).
@@ -51,6 +52,7 @@ private:
   bool standing_ = false;
   bool sent_ = false;          // something went in it ...
   bool useful_ = false;        // ... and was acknowledged
+  bool vain_ = false;          // the last session that sent anything had nothing acknowledged
   time_point since_{};
 };
 

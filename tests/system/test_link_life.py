@@ -55,6 +55,18 @@ def test_failback(directory, report):
     assert len(switches) == 1
 
 
+def test_large_packets_vanish(directory, report):
+    """A session stands, its data vanish, and so on: ever more rarely, or a metered link pays for nothing."""
+    ladder = {"quick_attempts": 0, "first": "1s", "cap": "8s"}
+    with Trial(directory, FIBRE, more={FIBRE.name: {"reconnect": ladder}}) as trial:
+        begun = trial.gateway.metric("uplink-fibre", "holdfast_link_sessions_total")
+        trial.network.narrow(FIBRE.name)
+        time.sleep(20)  # what is counted is a rate
+        sessions = trial.gateway.metric("uplink-fibre", "holdfast_link_sessions_total") - begun
+    report("", seconds=20, sessions=sessions, **trial.verify())
+    assert 2 <= sessions <= 14
+
+
 @pytest.mark.parametrize("how", ["cut", "stall"])
 def test_acknowledgements_cut(directory, report, how):
     """L39: records arrive over fibre, their acknowledgements do not (cut: nor do the kernel's). They go again over 5G,

@@ -155,15 +155,24 @@ TEST_CASE("a standby that is cut every minute is there between", "[uplink]") {
   CHECK(a.longest() > before);
 }
 
-TEST_CASE("a session is in vain when it sent and nothing was acknowledged", "[uplink]") {
+TEST_CASE("a session is in vain when it sent as the one before, and neither had anything acknowledged", "[uplink]") {
   attempts a;
+  a.stand(1s, attempts::brings::no_need);
+  a.r.established(a.now);
+  a.r.sent();
+  CHECK_FALSE(a.r.in_vain());
+  a.stand(1s);
+  a.fail(1);
+  a.stand(1s, attempts::brings::no_need);
   a.r.established(a.now);
   CHECK_FALSE(a.r.in_vain());
   a.r.sent();
   CHECK(a.r.in_vain());
   a.r.acknowledged();
   CHECK_FALSE(a.r.in_vain());
+  a.r.lost(a.now);
   a.r.established(a.now);
+  a.r.sent();
   CHECK_FALSE(a.r.in_vain());
 }
 

@@ -161,11 +161,19 @@ class Network:
             f"table inet {link} {{ chain out {{ type filter hook output priority 0; "
             f"oifname {link} meta l4proto tcp reject with tcp reset; }}; }}\n")
 
+    def narrow(self, link):
+        """What the gateway sends there in large packets vanishes, and nobody says so: a tunnel on the way is narrower
+        than its ends know."""
+        self.centre.run("nft", f"add table inet {link}; add chain inet {link} in {{ type filter hook input priority 0; }}; "
+                               f"add rule inet {link} in iifname {link} meta length > 400 drop")
+        return time.time_ns()
+
     def heal(self, link):
         """As its kind is, whatever happened to it."""
         self.set(link, loss=0, rate=0, cut="none", reorder=0, **self.kinds[link].each_way)
         self.tell(f"{link} carrier on")
-        self.gateway.run("nft", f"add table inet {link}; delete table inet {link}")
+        for space in (self.gateway, self.centre):
+            space.run("nft", f"add table inet {link}; delete table inet {link}")
         self.gateway.run("ip", "link", "set", link, "up")
         if segments := self.kinds[link].first_window:
             self.gateway.run("ip", "route", "replace", f"{self.own(link).removesuffix('1')}0/30", "dev", link,
