@@ -63,7 +63,7 @@ struct route {
 /// - Traffic returns to a better link when that was healthy for its hold time, once it carried real data beside the old
 ///   one (make-before-break). A link that flaps is suppressed for some time.
 /// - A link fails its trial only by what went over it and did not come back while the old one carried. As long as
-///   nothing went over it the trial goes on; a class that has had nothing to send for the trial's time moves.
+///   nothing went over it the trial goes on; a class of which nothing was on its way for the trial's time moves.
 /// - At the start, and after sessions that it ended itself, links come in any order: for `settling` the hold is not asked
 ///   of a link that answered before, as long as it stays up.
 /// - Among links that can carry, the least bad one is better than none; one that is only connecting carries nothing.

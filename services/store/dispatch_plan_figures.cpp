@@ -55,7 +55,7 @@ bool dispatch_plan::carries(const std::string& link, const std::string& record_c
 
 bool dispatch_plan::idle(const std::string& record_class) const {
   auto* l = find(record_class);
-  return l == nullptr || !l->has_leases();
+  return l == nullptr || (checked_ && !foreign_ && !l->has_leases());  // comparisons hold all else up
 }
 
 } // namespace holdfast::store

@@ -134,7 +134,7 @@ private:
       out_.problems.push_back(fmt::format("class {}: not all of its pages can be read", name));
     look_for_older();
     stale_ = free_ != free_list::sound || (!torn_.empty() && !rows_.all_sound());
-    if (file_.newest() && free_ == free_list::unusable)
+    if (file_.newest() && free_ == free_list::unusable && go_on_)
       out_.problems.emplace_back("its list of free pages is not what was written");
     else if (stale_ && file_.newest())
       out_.problems.emplace_back("its list of tables, or of free pages, is not of the last commit");
