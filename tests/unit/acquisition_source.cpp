@@ -92,11 +92,13 @@ TEST_CASE("a source that stops with a full window tells the gap it owes before i
 
 TEST_CASE("a source that stops takes what its intake had read, however little the store has to do", "[acquisition]") {
   bench b;
+  bool left_early = true;
   b.stop([&] {
-    REQUIRE_FALSE(b.gone);
+    left_early = b.gone;
     b.give_datagram();
     b.give(acquisition::unheard{7});
   });
+  REQUIRE_FALSE(left_early);
   CHECK(b.state().records->figures().records == 1);
   CHECK(b.state().records->figures().dropped == 7);
   b.acknowledge(1);
