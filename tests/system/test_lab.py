@@ -110,7 +110,7 @@ def test_round_trip(network, ends, report, kind, count, period):
     assert not lost
     assert figures["p1_ms"] >= middle - jitter - 0.1, "faster than it was set"
     assert abs(figures["p50_ms"] - middle) < 3 + 0.2 * jitter
-    assert figures["p99_ms"] < middle + jitter + 10
+    assert figures["p99_ms"] < middle + jitter + 10 + late, "later than the relay itself was"
     assert figures["p99_ms"] - figures["p1_ms"] > 0.8 * jitter, "it does not wander"
 
 
