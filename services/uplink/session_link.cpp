@@ -62,8 +62,8 @@ void session_state::look() {
 }
 
 // TCP would be silent for as long again as it was (RFC 6298, 5.5): another connection is sooner. Nothing of this one is
-// needed, for the store took back what it held. Where it brought nothing, a path that lets only small segments pass
-// would be found open each time.
+// needed, for the store took back what it held. Where neither it nor the one before brought anything, a path
+// that lets only small segments pass would be found open each time.
 void session_state::give_up() {
   if (!retry->in_vain())
     door->start();

@@ -42,14 +42,23 @@ struct sender {
   }
 };
 
+/// A source that takes nothing, and has been sent more than there is room for.
+struct flooded {
+  sender from;
+  test::source to{from.heard(), acquisition::make_udp_server};
+
+  flooded() {
+    REQUIRE(to.says("listening "));
+    while (from.sent < flood)
+      from.send(to);
+  }
+};
+
 } // namespace
 
 TEST_CASE("what waits for a source that takes no datagrams is bounded", "[acquisition]") {
-  sender d;
-  test::source s(d.heard(), acquisition::make_udp_server);
-  REQUIRE(s.says("listening "));
-  while (d.sent < flood)
-    d.send(s);
+  flooded f;
+  auto& s = f.to;
   s.field->stop();
   s.io_turn();  // nothing comes any more
   s.w.run();
@@ -58,11 +67,9 @@ TEST_CASE("what waits for a source that takes no datagrams is bounded", "[acquis
 }
 
 TEST_CASE("what the kernel dropped is told once, also where no datagram comes after it", "[acquisition]") {
-  sender d;
-  test::source s(d.heard(), acquisition::make_udp_server);
-  REQUIRE(s.says("listening "));
-  while (d.sent < flood)
-    d.send(s);
+  flooded f;
+  auto& d = f.from;
+  auto& s = f.to;
   const auto told = [&] { return s.got->datagrams + s.got->lost; };
   REQUIRE(s.until([&] { return told() == d.sent; }));
   CHECK(s.got->lost > 0);
@@ -74,11 +81,9 @@ TEST_CASE("what the kernel dropped is told once, also where no datagram comes af
 }
 
 TEST_CASE("a source that is stopped is told what the kernel dropped, and that this was all", "[acquisition]") {
-  sender d;
-  test::source s(d.heard(), acquisition::make_udp_server);
-  REQUIRE(s.says("listening "));
-  while (d.sent < flood)
-    d.send(s);
+  flooded f;
+  auto& d = f.from;
+  auto& s = f.to;
   s.field->stop();
   CHECK(s.until([&] { return s.got->ended; }));
   CHECK(s.got->lost > 0);
