@@ -25,7 +25,7 @@ struct client {
     a.sin_family = AF_INET;
     a.sin_port = htons(port);
     a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    timeval patience{5, 0};
+    timeval patience{20, 0};
     ::setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     if (::connect(fd, reinterpret_cast<sockaddr*>(&a), sizeof a) != 0)
       throw std::runtime_error("connect");
@@ -74,7 +74,7 @@ struct house {
 } // namespace
 
 TEST_CASE("health: the four pages, and nothing else", "[health][sockets]") {
-  house h;
+  house h({.fresh = 1h});
   CHECK_THAT(h.get("/"), StartsWith("HTTP/1.1 200") && Contains("text/html") && Contains("</html>"));
   CHECK_THAT(h.get("/metrics"), StartsWith("HTTP/1.1 200") && Contains("version=0.0.4") && Contains("up{instance=\"store\"} 0"));
   CHECK_THAT(h.get("/status.json?x=1"), StartsWith("HTTP/1.1 200") && Contains("\"gateway\":\"plant\""));
@@ -126,17 +126,22 @@ TEST_CASE("health: a monitor that does not answer costs its readers a 503, not t
 }
 
 TEST_CASE("health: connections are limited in number and time", "[health][sockets]") {
-  house h({.connections = 4, .timeout = 300ms});
+  house h({.connections = 4, .timeout = 2s});
+  const auto open = [&] { return h.figures.gauge("holdfast_health_connections", "").get(); };
+  const auto wait_for_open = [&](double wanted) {
+    for (const auto end = std::chrono::steady_clock::now() + 20s; open() != wanted;) {
+      REQUIRE(std::chrono::steady_clock::now() < end);
+      std::this_thread::yield();
+    }
+  };
   std::vector<std::unique_ptr<client>> idle;
   for (int n = 0; n < 4; ++n)
     idle.push_back(std::make_unique<client>(h.server->port()));
-  std::this_thread::sleep_for(50ms);
+  wait_for_open(4);
   CHECK(client(h.server->port()).all().empty());  // one too many
   idle[0]->send("GET / HT");                        // the slow one
-  const auto begin = std::chrono::steady_clock::now();
   CHECK(idle[0]->all().empty());
-  CHECK(std::chrono::steady_clock::now() - begin < 2s);
-  std::this_thread::sleep_for(50ms);
+  wait_for_open(0);
   CHECK_THAT(h.get("/"), StartsWith("HTTP/1.1 200"));
   CHECK(h.figures.counter("holdfast_health_connections_refused_total", "").get() >= 1);
 }

@@ -137,11 +137,12 @@ TEST_CASE("modbus line: after a silence the unit is asked for nothing the answer
     asked.emplace_back(request[3], clock::now());
     return asked.size() == 1 ? bytes{} : with_crc(bytes{1, 3, 2, 0, request[3]});
   }});
+  const auto begun = clock::now();  // the first is asked after that
   CHECK(first_sample(p, config::register_type::uint16).quality == quality::good);
   const auto other = std::find_if(asked.begin(), asked.end(), [](auto& a) { return a.first == 200; });
   REQUIRE(other != asked.end());
   CHECK(asked.front().first == 10);
-  CHECK(other->second - asked.front().second >= late_limit(200ms));
+  CHECK(other->second - begun >= late_limit(200ms));
 }
 
 TEST_CASE("modbus line: after a silence an exception is not believed", "[modbus][two-process]") {
