@@ -51,7 +51,7 @@ class ModbusPlant:
     def source(self, name="plant", period="100ms", points=None, **more):
         """The source that polls all units: streams unit-1/counter, ..."""
         return {"name": name, "type": "modbus-tcp", "connect": f"127.0.0.1:{self.port}", "devices": [
-            {"name": f"unit-{unit}", "unit": unit, "period": period, "points": points or POINTS}
+            {"name": f"unit-{unit}", "unit": unit, "period": period, "timeout": "3s", "points": points or POINTS}
             for unit in range(1, self.units + 1)]} | more
 
 

@@ -20,7 +20,7 @@ SEED = int(os.environ.get("HOLDFAST_SEED", time.time_ns() % 10**6))
 STORM_S = float(os.environ.get("HOLDFAST_STORM_SECONDS", 15))
 RATE = 20000
 TARGET_MS = 300
-BOUND_MS = 8000 if SANITIZED else 2000  # what the test insists on: room for a machine with other work
+BOUND_MS = 8000 if SANITIZED else 5000  # what the test insists on: room for a machine with other work
 
 # A site's kills are far apart, ours are not: a life or session of this length counts as stable, so that each is the
 # first.

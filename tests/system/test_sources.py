@@ -25,7 +25,7 @@ FRAMINGS = {
     "prefix4": ({"type": "length-prefix", "prefix_bytes": 4, "prefix_order": "little", "prefix_counts_itself": True,
                  "max_length": LIMIT}, lambda frame: struct.pack("<I", len(frame) + 4) + frame),
     "fixed": ({"type": "fixed", "length": 32}, lambda frame: frame),
-    "idle-gap": ({"type": "idle-gap", "gap": "200ms", "max_length": LIMIT}, lambda frame: frame),
+    "idle-gap": ({"type": "idle-gap", "gap": "1s", "max_length": LIMIT}, lambda frame: frame),
 }
 LENGTHS = {"prefix1": 255, "prefix2": LIMIT, "prefix4": LIMIT, "line": LIMIT}
 

@@ -21,13 +21,18 @@ UNDISTURBED_MS = 300  # the longest gap of a link that nothing happens to, besid
 HEARTBEAT = {FIBRE.name: ("200ms", "1s"), MOBILE.name: ("200ms", "1s"), SATELLITE.name: ("1s", "4s")}
 
 
-def link(kind, route, complete):
+# What keeps a link out of use after a disturbance, and how it is put out of the way.
+OFF = {"damping": {"damping": {"flap": 0, "suspicion": 0}},
+       "brownouts": {"delay": {"enter": 100}, "loss": {"enter": 100}}}
+
+
+def link(kind, route, kept):
     """Settings of a link: its profile's, but what lets it return soon after each experiment; `route`: more of that.
-    complete: with what keeps a link out of use after a disturbance, brownouts and the damping of flaps."""
+    kept: names of OFF, in force all the same."""
     interval, timeout = HEARTBEAT[kind.name]
     tuning = {"route": {"hold": "1s", "probation": "1s", "proofs": 1} | (route or {}), "breaker": {"minimum": 1000}}
-    if not complete:
-        tuning |= {"damping": {"flap": 0, "suspicion": 0}, "delay": {"enter": 100}, "loss": {"enter": 100}}
+    for name in OFF.keys() - set(kept):
+        tuning |= OFF[name]
     return {"heartbeat_interval": interval, "heartbeat_timeout": timeout, "connect_timeout": "2s",
             "reconnect": {"quick": "50ms", "first": "50ms", "cap": "200ms", "unavailable_after": 1000},
             "tuning": tuning}

@@ -5,11 +5,11 @@ from lab import expectations
 
 class LabGateway(Gateway):
     """Every link of the network is one of the gateway's, bound to its device and leading to the centre's address there;
-    the first one is preferred. route, complete: see expectations.link(); more: {link: settings} of its own."""
+    the first one is preferred. route, kept: see expectations.link(); more: {link: settings} of its own."""
 
-    def __init__(self, directory, network, sources=(), route=None, complete=False, overrides=None, more=None):
+    def __init__(self, directory, network, sources=(), route=None, kept=(), overrides=None, more=None):
         links = [{"name": name, "profile": kind.profile, "priority": 10 * place, "interface": name}
-                 | expectations.link(kind, route, complete) | (more or {}).get(name, {})
+                 | expectations.link(kind, route, kept) | (more or {}).get(name, {})
                  for place, (name, kind) in enumerate(network.kinds.items(), 1)]
         super().__init__(directory, sources, links, overrides, inside=network.gateway.prefix,
                          collector_inside=network.centre.prefix)

@@ -116,13 +116,17 @@ class Trial:
         reply = self.gateway.ask("store", links={"switches": 1})
         return sum(link.in_flight_bytes for link in reply.links.links if link.name not in links) if reply else -1
 
-    def stays(self, link, seconds):
-        """Asserts that this link alone carries for so long. A slow start leaves pauses as long as a round trip."""
+    def seen_carrying(self, seconds):
+        """The links over which records go at some time of that. A slow start leaves pauses as long as a round trip."""
         end, seen = time.monotonic() + seconds, set()
         while time.monotonic() < end:
             seen |= set(self.carrying(0.2))
-            assert seen <= {link}, f"{seen} carry: {self.watch.said[-6:]}"
-        assert seen, f"{link} does not carry: {self.watch.said[-6:]}"
+        return seen
+
+    def stays(self, link, seconds):
+        """Asserts that this link alone carries for so long."""
+        seen = self.seen_carrying(seconds)
+        assert seen == {link}, f"{seen} carry: {self.watch.said[-6:]}"
 
     # .. faults
 
