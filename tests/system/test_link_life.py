@@ -31,8 +31,8 @@ def test_accepts_and_stalls(directory, report):
         attempts = trial.gateway.metric("uplink-fibre", "holdfast_link_failures_total") - failures
         trial.network.heal(FIBRE.name)
         trial.wait_carrying(FIBRE.name)
-    report(move.said, reaction_ms=move.reaction * 1e3, gap_ms=move.gap * 1e3, gap_on_5g_p50_ms=quantile(gaps, 0.5), gap_on_5g_max_ms=max(gaps),
-           sessions_and_attempts_lost=attempts, **trial.verify())
+    report(move.said, reaction_ms=move.reaction * 1e3, gap_ms=move.gap * 1e3, gap_on_5g_p50_ms=quantile(gaps, 0.5),
+           gap_on_5g_max_ms=max(gaps), sessions_and_attempts_lost=attempts, **trial.verify())
     assert attempts > 0, "fibre was not tried"
     assert min(gaps) <= expectations.UNDISTURBED_MS, "each time"
 
