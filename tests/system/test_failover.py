@@ -16,6 +16,7 @@ from lab.measure import AT_ONCE
 pytestmark = pytest.mark.usefixtures("laboratory")
 PHASES = int(os.environ.get("HOLDFAST_PHASES", 1))
 SEED = int(os.environ.get("HOLDFAST_SEED", 1))
+MISSED = 300_000_000  # ns after a cut within which what goes over that link alone is missed
 PAIRS = [(FIBRE, MOBILE), (MOBILE, SATELLITE), (SATELLITE, MOBILE)]
 
 
@@ -50,7 +51,7 @@ def test_critical_on_two_links(directory, report):
     the other."""
     classes = [{"name": "critical", "priority": 10, "duplicate": True}]
     both = [FIBRE.name, MOBILE.name]
-    usual, gaps = [], {FIBRE: [], MOBILE: []}
+    usual, gaps, longest = [], {FIBRE: [], MOBILE: []}, 0
     dice = random.Random(SEED)
     with Trial(directory, FIBRE, MOBILE, classes=classes, record_class="critical", carriers=both,
                route=AT_ONCE) as trial:
@@ -60,15 +61,16 @@ def test_critical_on_two_links(directory, report):
             at = trial.network.cut(cut.name)
             usual.append(trial.watch.longest_gap(settled, at) / 1e6)
             trial.dead(cut.name, at)
+            gaps[cut].append(trial.watch.longest_gap(at, at + MISSED) / 1e6)
             trial.network.heal(cut.name)
             trial.wait_carrying(*both)
-            gaps[cut].append(trial.watch.longest_gap(at, time.time_ns()) / 1e6)
+            longest = max(longest, trial.watch.longest_gap(at, time.time_ns()) / 1e6)
     difference = (MOBILE.round_trip + MOBILE.jitter - FIBRE.round_trip) / 2 * 1e3
     for cut, values in gaps.items():
         report(f"{cut.title} cut", gap_p50_ms=quantile(values, 0.5), gap_max_ms=max(values),
                path_difference_ms=difference, undisturbed_p50_ms=quantile(usual, 0.5), undisturbed_max_ms=max(usual))
-    report(seed=SEED, **trial.verify())
+    report(seed=SEED, gap_until_healed_max_ms=longest, **trial.verify())
     for values in gaps.values():
         # A machine that stands still lengthens some of them.
-        assert quantile(values, 0.25) <= difference + expectations.COMMIT_MS, "as long as without a second link"
-        assert max(values) <= expectations.asserted(expectations.TARGETS[FIBRE, MOBILE][1]) * 1e3
+        assert quantile(values, 0.5) <= difference + expectations.COMMIT_MS, "as long as without a second link"
+    assert longest <= expectations.asserted(expectations.TARGETS[FIBRE, MOBILE][1]) * 1e3

@@ -20,7 +20,8 @@ SEED = int(os.environ.get("HOLDFAST_SEED", time.time_ns() % 10**6))
 STORM_S = float(os.environ.get("HOLDFAST_STORM_SECONDS", 15))
 RATE = 20000
 TARGET_MS = 300
-BOUND_MS = 8000 if SANITIZED else 5000  # what the test insists on: room for a machine with other work
+# What the test insists on: of the worst, with room for a machine that stands still, and of most.
+BOUND_MS, MEDIAN_MS = (8000, 4000) if SANITIZED else (5000, 1000)
 
 # A site's kills are far apart, ours are not: a life or session of this length counts as stable, so that each is the
 # first.
@@ -103,7 +104,7 @@ def fill_figures(kills, watch, times):
 
 
 def tell(report, kills, watch):
-    """Prints; returns what is above the bound."""
+    """Prints; returns what is above the bounds."""
     slow = []
     for service in dict.fromkeys(kill.service for kill in kills):
         mine = [kill for kill in kills if kill.service == service]
@@ -112,13 +113,18 @@ def tell(report, kills, watch):
             gaps = [watch.longest_gap(kill.at, ends[kill]) / 1e6 for kill in mine]
             compare(report, service, "up_again", [kill.up_ms for kill in mine])
             compare(report, service, "delivery_gap", gaps)
-            worst = max(gaps)
+            slow += above(service, "delivery gap", gaps, MEDIAN_MS * 0.3)
         else:
-            compare(report, service, "delivering_again", [kill.delivered_ms for kill in mine])
-            worst = max(kill.delivered_ms for kill in mine)
-        if worst > BOUND_MS or max(kill.up_ms for kill in mine) > BOUND_MS:
-            slow.append(f"{service}: {worst:.0f} ms, up {max(kill.up_ms for kill in mine):.0f} ms")
+            delivered = [kill.delivered_ms for kill in mine]
+            compare(report, service, "delivering_again", delivered)
+            slow += above(service, "delivering again", delivered, MEDIAN_MS)
+        slow += above(service, "up", [kill.up_ms for kill in mine], MEDIAN_MS)
     return slow
+
+
+def above(service, what, values, bound):
+    median, worst = statistics.median(values), max(values)
+    return [f"{service}: {what} {median:.0f}, at worst {worst:.0f} ms"] if median > bound or worst > BOUND_MS else []
 
 
 def test_kills_without_confirm(directory, report):

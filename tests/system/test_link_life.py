@@ -19,22 +19,22 @@ def test_accepts_and_stalls(directory, report):
         failures = trial.gateway.metric("uplink-fibre", "holdfast_link_failures_total") or 0
         move = trial.strike(FIBRE.name, "stall")
         trial.wait_carrying(MOBILE.name)
+        trial.stays(MOBILE.name, 1)
         gaps = []
-        for _ in range(4):
-            begin = time.time_ns()
-            trial.stays(MOBILE.name, 1)
-            trial.network.set(FIBRE.name, cut="none")  # a moment of life is no reason to return
+        for _ in range(5):
+            begin = trial.network.set(FIBRE.name, cut="none")  # a moment of life is no reason to return
             time.sleep(0.1)
             trial.network.stall(FIBRE.name)
+            trial.stays(MOBILE.name, 1)
             gaps.append(trial.watch.longest_gap(begin, time.time_ns()) / 1e6)
-        trial.stays(MOBILE.name, 2)
         attempts = trial.gateway.metric("uplink-fibre", "holdfast_link_failures_total") - failures
         trial.network.heal(FIBRE.name)
         trial.wait_carrying(FIBRE.name)
     report(move.said, reaction_ms=move.reaction * 1e3, gap_ms=move.gap * 1e3, gap_on_5g_p50_ms=quantile(gaps, 0.5),
            gap_on_5g_max_ms=max(gaps), sessions_and_attempts_lost=attempts, **trial.verify())
     assert attempts > 0, "fibre was not tried"
-    assert min(gaps) <= expectations.UNDISTURBED_MS, "each time"
+    # A machine that stands still lengthens some of them.
+    assert quantile(gaps, 0.5) <= expectations.UNDISTURBED_MS, "a moment of life is felt"
 
 
 def test_failback(directory, report):

@@ -56,3 +56,4 @@ def test_load(directory, report):
     assert not problems, "; ".join(problems)
     assert failures == 0
     assert quantile(pauses, 0.5) < 1.1 * PERIOD_MS and missed <= 0.25 * polled, "it cannot keep up"
+    assert quantile(pauses, 0.99) < 5 * PERIOD_MS, "it stands still"

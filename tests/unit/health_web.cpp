@@ -139,8 +139,10 @@ TEST_CASE("health: connections are limited in number and time", "[health][socket
     idle.push_back(std::make_unique<client>(h.server->port()));
   wait_for_open(4);
   CHECK(client(h.server->port()).all().empty());  // one too many
+  const auto begin = std::chrono::steady_clock::now();
   idle[0]->send("GET / HT");                        // the slow one
   CHECK(idle[0]->all().empty());
+  CHECK(std::chrono::steady_clock::now() - begin < 4500ms); // without a limit of its own it would be 5 s
   wait_for_open(0);
   CHECK_THAT(h.get("/"), StartsWith("HTTP/1.1 200"));
   CHECK(h.figures.counter("holdfast_health_connections_refused_total", "").get() >= 1);
