@@ -16,7 +16,7 @@ from lab.measure import AT_ONCE
 pytestmark = pytest.mark.usefixtures("laboratory")
 PHASES = int(os.environ.get("HOLDFAST_PHASES", 1))
 SEED = int(os.environ.get("HOLDFAST_SEED", 1))
-MISSED = 300_000_000  # ns after a cut within which what goes over that link alone is missed
+JUST_AFTER_NS = 300_000_000  # a cut: what goes over that link alone is missed by then
 PAIRS = [(FIBRE, MOBILE), (MOBILE, SATELLITE), (SATELLITE, MOBILE)]
 
 
@@ -61,7 +61,7 @@ def test_critical_on_two_links(directory, report):
             at = trial.network.cut(cut.name)
             usual.append(trial.watch.longest_gap(settled, at) / 1e6)
             trial.dead(cut.name, at)
-            gaps[cut].append(trial.watch.longest_gap(at, at + MISSED) / 1e6)
+            gaps[cut].append(trial.watch.longest_gap(at, at + JUST_AFTER_NS) / 1e6)
             trial.network.heal(cut.name)
             trial.wait_carrying(*both)
             longest = max(longest, trial.watch.longest_gap(at, time.time_ns()) / 1e6)

@@ -4,7 +4,7 @@ import time
 import pytest
 
 from harness import quantile, wait_for
-from lab import FIBRE, MOBILE, Trial, brownout, calmest, expectations, first_of
+from lab import FIBRE, MOBILE, Trial, brownout, expectations, first_of, mostly_calm
 
 pytestmark = pytest.mark.usefixtures("laboratory")
 
@@ -61,7 +61,7 @@ def test_failback(directory, report):
         return not others and len(switches) == 1 and longest <= expectations.UNDISTURBED_MS
 
     with Trial(directory, FIBRE, MOBILE, route={"hold": "3s"}) as trial:
-        figures = calmest(fall_back, calm)
+        figures = mostly_calm(fall_back, calm)
     report(**trial.verify())
     assert calm(figures), figures
 

@@ -9,7 +9,7 @@ Needs root (CAP_SYS_ADMIN, CAP_NET_ADMIN), /dev/net/tun, iproute2, nftables and 
 missing.
 """
 from lab import expectations
-from lab.measure import black_holes, brownout, calmest, first_of, told_faults
+from lab.measure import black_holes, brownout, first_of, mostly_calm, told_faults
 from lab.namespace import Namespace, NotPermitted
 from lab.network import FIBRE, MOBILE, SATELLITE, WIDE_SATELLITE, Kind, Network
 from lab.site import LabGateway
@@ -17,4 +17,5 @@ from lab.trial import Trial
 from lab.watch import Watch
 
 __all__ = ["FIBRE", "MOBILE", "SATELLITE", "Kind", "LabGateway", "Namespace", "Network", "NotPermitted", "Trial",
-           "WIDE_SATELLITE", "Watch", "black_holes", "brownout", "calmest", "expectations", "first_of", "told_faults"]
+           "WIDE_SATELLITE", "Watch", "black_holes", "brownout", "expectations", "first_of", "mostly_calm",
+           "told_faults"]

@@ -79,7 +79,7 @@ def brownout(directory, active, standby, kind, seed=1):
 # .. figures
 
 
-def calmest(measure, calm):
+def mostly_calm(measure, calm):
     """Figures of a calm round as soon as most rounds were calm; of one that was not if nine rounds do not get there. A
     machine that stands still makes packets late in the relay and at both ends: it disturbs some rounds, a defect most."""
     disturbed = []
